@@ -89,8 +89,8 @@ TIMES ?= 50
 
 torture:
 	cargo build --locked --workspace --all-targets
-	WEIR_TORTURE=$(TIMES) WEIR_RANDOM_MODULES=$(TIMES)000 WEIR_MALFORMED=$(TIMES)0000 \
-		cargo test --locked --workspace --test weir -- torture random_modules malformed --test-threads=1 --nocapture
+	WEIR_TORTURE=$(TIMES) WEIR_RANDOM_MODULES=$(TIMES)000 WEIR_MALFORMED=$(TIMES)0000 WEIR_PLUGIN_ROUNDS=$(TIMES) \
+		cargo test --locked --workspace --test weir -- torture random_modules malformed plugins_life --test-threads=1 --nocapture
 
 lint:
 	cargo fmt --all --check

@@ -135,6 +135,8 @@ fn another_version_reaches_what_runs_also_after_a_kill() {
         page.contains("weir_plugin_calls_total{job_name=\"aggregate\",plugin=\"trip\",version=\"1\"}"),
         "{page}"
     );
+    let (status, answer) = server.delete("/v1/plugins/trip");
+    assert_eq!(status, 409, "a job calls the version that is not active: {answer}");
     server.kill();
 
     let server = Server::start(&project, "");

@@ -11,11 +11,13 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use weir_engine::SystemClock;
-use weir_event::{Fault, Rank};
+use weir_event::{EventTime, Fault, Rank, Span, key_hash};
 use weir_format::payload::PayloadPlugins;
 use weir_plan::{FunctionCatalog, ScalarFunction};
 use weir_plugin::{CompileWith, Limits, Phase, PluginError, PluginRegistry};
-use weir_timeline::Input;
+use weir_timeline::{
+    AggregateError, Events, Frames, Input, KeyedLogic, ProcessSpec, Rows, Slot, StageSpec, Timelines, Turn,
+};
 use wit_component::metadata::Bindgen;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 
@@ -26,6 +28,8 @@ enum Made {
     Guest(&'static str),
     /// A core module without the prelude, likewise.
     Bare(&'static str),
+    /// A core module with the prelude and what keyed logic has in common, likewise.
+    Logic,
     /// A whole component.
     Component,
     /// A core module, as it is.
@@ -43,7 +47,7 @@ enum Shows {
     Called,
 }
 
-use Made::{Bare, Component, Guest, Module, Text};
+use Made::{Bare, Component, Guest, Logic, Module, Text};
 use Shows::{At, Called};
 
 /// File, how it is made, when it shows, and part of the reason.
@@ -159,11 +163,47 @@ const ZOO: &[(&str, Made, Shows, &str)] = &[
     ("decodes_one_twice", Guest("decode"), At(Phase::Describe), "describes the column `x` twice"),
     ("decodes_nothing_good", Guest("decode"), Called, "decode: trapped: wasm `unreachable`"),
     ("finishes_otherwise", Guest("aggregate"), At(Phase::Call), "gave float64s, where bigint was promised"),
+    ("processes_for_ever", Logic, Called, "on-events of `p`: used up its budget of 20000000 units of fuel"),
+    (
+        "processes_timers_for_ever",
+        Logic,
+        Called,
+        "on-timer of `p`: used up its budget of 20000000 units of fuel",
+    ),
+    ("processes_traps_on_timers", Logic, Called, "on-timer of `p`: trapped: wasm `unreachable`"),
+    ("processes_none", Logic, Called, "does not say of each key how many of its events it took"),
+    ("processes_more_than_given", Logic, Called, "does not say of each key how many of its events it took"),
+    ("processes_rows_of_nobody", Logic, Called, "made a row of event 4294967295, which it did not take"),
+    ("processes_rows_backwards", Logic, Called, "made rows that are not in the order of what made them"),
+    ("processes_more_keys", Logic, Called, "gave 2 states and 1 timers where 1 were due"),
+    ("processes_no_timers", Logic, Called, "gave 1 states and 0 timers where 1 were due"),
+    ("processes_no_column", Logic, Called, "gave 0 columns where 1 were due"),
+    ("processes_other_type", Logic, Called, "column `y`: gave int64s, where double was promised"),
+    ("processes_state_too_long", Logic, Called, "gave a state of 65537 bytes, of which it may have 65536"),
+    ("processes_timer_of_the_past", Logic, Called, "sets a timer that is before the last event that it took"),
+    ("processes_timer_again", Logic, Called, "sets a timer that is not behind the one that fires"),
+    ("processes_1001_rows", Logic, Called, "made more than 1000 rows of event 0"),
+    ("processes_1001_rows_of_a_timer", Logic, Called, "made more than 1000 rows of timer 0"),
+    (
+        "processes_into_rowtime",
+        Logic,
+        At(Phase::Describe),
+        "`p` makes a column `rowtime`, as which a query sees",
+    ),
+    ("processes_into_nothing", Logic, At(Phase::Describe), "`p` makes rows without a column"),
 ];
 
-/// What is not a guest of the table: the text that guests share, the one that proves that they could behave, and two
+/// What is not a guest of the table: the texts that guests share, the one that proves that they could behave, and those
 /// that do where their rows are good.
-const TAME: [&str; 4] = ["prelude", "tame", "traps_below_zero", "decodes_all_but_x"];
+const TAME: [&str; 7] = [
+    "prelude",
+    "processor",
+    "tame",
+    "traps_below_zero",
+    "decodes_all_but_x",
+    "processes_all_but_negatives",
+    "processes_timers_by_the_million",
+];
 
 fn read(name: &str) -> String {
     fs::read_to_string(repository().join("tests/zoo").join(format!("{name}.wat"))).expect("a file of the zoo")
@@ -191,6 +231,7 @@ fn bytes(name: &str, made: Made) -> Vec<u8> {
         Module => wat::parse_str(format!("(module {text}\n)")).expect("the guest is WebAssembly text"),
         Guest(world) => component(world, &read("prelude"), &text),
         Bare(world) => component(world, "", &text),
+        Logic => component("process", &[read("prelude"), read("processor")].concat(), &text),
     }
 }
 
@@ -235,6 +276,9 @@ fn reason_when_called(registry: &PluginRegistry) -> String {
         assert!(call(&*function, 100).is_err(), "{single}");
         return single;
     }
+    if registry.logic_arguments("p").is_some() {
+        return reason_of_logic(&*logic(registry));
+    }
     let plugin = registry.list().remove(0).name;
     if let Ok(decoder) = registry.decoder(&plugin, "stream s") {
         let mut decoded = decoder.decode(&[b"a", b"b", b"c"], &[0]).expect("payloads alone are refused");
@@ -249,6 +293,137 @@ fn reason_when_called(registry: &PluginRegistry) -> String {
         Input { groups: &[0], rows: &[0], times: &[0], ranks: &[Rank::default()], arguments: &arguments };
     let error = states.update(&input).expect_err("a hostile guest has no result");
     error.to_string()
+}
+
+fn logic(registry: &PluginRegistry) -> Arc<dyn KeyedLogic> {
+    registry.logic("job", "p", &[DataType::Float64], &[]).expect("it is described")
+}
+
+/// Gives events to keys, and if that goes well, fires their timers: each fails alone, and the keys are as they were.
+fn reason_of_logic(logic: &dyn KeyedLogic) -> String {
+    const KEYS: usize = 3;
+    const EACH: usize = 20;
+    let states: [&[u8]; KEYS] = [b"", b"kept", b"as it was"];
+    let times: Vec<i64> = (0..KEYS * EACH).map(|at| (at % EACH) as i64).collect();
+    let arguments: [ArrayRef; 1] = [Arc::new(Float64Array::from(vec![1.5; times.len()]))];
+    let events = Events { counts: &[EACH as u32; KEYS], times: &times, arguments: &arguments };
+    let given = Turn { states: &states, timers: &[None; KEYS] };
+    let mut progress = logic.on_events(given, events).expect("events alone are refused");
+    if progress.failed.is_empty() {
+        let given = Turn { states: &states, timers: &[Some(50); KEYS] };
+        progress = logic.on_timers(given).expect("timers alone are refused");
+    }
+    let failed: Vec<u32> = progress.failed.iter().map(|failed| failed.key).collect();
+    assert_eq!(failed, [0, 1, 2], "{:?}", progress.failed);
+    assert!(progress.states.iter().map(|state| &**state).eq(states));
+    assert_eq!((progress.rows.len(), progress.rows[0].len()), (1, 0));
+    progress.failed.remove(0).reason
+}
+
+/// What a job has of logic of the zoo.
+struct Driven {
+    /// Goes with what it holds, the compiled code.
+    _folder: tempfile::TempDir,
+    timelines: Timelines,
+    inserted: u64,
+}
+
+impl Driven {
+    fn new(name: &str) -> Driven {
+        let folder = tempfile::tempdir().expect("a folder");
+        let registry = registry(folder.path());
+        admit(&registry, name, Logic).expect("it is taken");
+        let spec = StageSpec {
+            frames: Frames::Process,
+            aggregates: Vec::new(),
+            inputs: vec![DataType::Float64],
+            carried: Vec::new(),
+            history: Span::from_millis(0),
+            corrects: None,
+            retention: None,
+            tail: None,
+            emit_changes: false,
+            results_below: None,
+            process: Some(ProcessSpec { logic: logic(&registry), arguments: vec![0] }),
+        };
+        let timelines = Timelines::new(Arc::new(spec)).expect("it is a stage");
+        Driven { _folder: folder, timelines, inserted: 0 }
+    }
+
+    fn insert(&mut self, key: &str, time: i64, value: f64) {
+        let slot = self.timelines.slot_or_insert(key.as_bytes(), key_hash(key.as_bytes()));
+        let columns: [ArrayRef; 1] = [Arc::new(Float64Array::from(vec![value]))];
+        self.inserted += 1;
+        let rows = Rows {
+            slots: &[slot],
+            rows: &[0],
+            times: &[time],
+            ranks: &[Rank { offset: self.inserted, ..Rank::default() }],
+            columns: &columns,
+            watermark: EventTime::from_millis(0),
+        };
+        self.timelines.insert(&rows).expect("it is a row");
+    }
+
+    /// What is returned up to a time, and what is refused: each with its key and time.
+    fn settle(&mut self, to: i64) -> Result<(Told, Told), AggregateError> {
+        let results = self.timelines.settle(EventTime::from_millis(to))?;
+        let key = |slot| String::from_utf8_lossy(self.timelines.key(slot)).into_owned();
+        let mut values =
+            results.values.iter().flat_map(|column| column.as_primitive::<Float64Type>().values());
+        let row = |(slot, made): (&Slot, &(i64, u32))| {
+            let value = values.next().expect("a value for each row");
+            (key(*slot), made.0, value.to_string())
+        };
+        let made = results.slots.iter().zip(&results.made).map(row).collect();
+        let refused = results.refused.iter().map(|it| (key(it.slot), it.time, it.reason.clone())).collect();
+        Ok((made, refused))
+    }
+}
+
+/// Keys, times, and what is to be said.
+type Told = Vec<(String, i64, String)>;
+
+#[test]
+fn events_that_logic_fails_on_are_left_out_alone_while_they_are_few() {
+    let mut job = Driven::new("processes_all_but_negatives");
+    let is_bad = |at: i64| at % 50 == 7;
+    let value = |at: i64| if is_bad(at) { -1.0 } else { 1.5 };
+    for at in 0..2000 {
+        job.insert(["a", "b"][usize::from(at % 3 == 0)], at, value(at));
+    }
+    let (made, refused) = job.settle(2000).expect("one in fifty is refused");
+    let mut times: [Vec<i64>; 2] =
+        [made, refused.clone()].map(|told| told.iter().map(|(_, at, _)| *at).collect());
+    times.iter_mut().for_each(|times| times.sort_unstable());
+    let (bad, good): (Vec<i64>, Vec<i64>) = (0..2000).partition(|at| is_bad(*at));
+    assert_eq!(times, [good, bad]);
+    assert!(refused.iter().all(|(_, _, reason)| reason.contains("on-events of `p`: trapped")), "{refused:?}");
+    (2000..2600).for_each(|at| job.insert("c", at, if at % 3 == 0 { -1.0 } else { 1.5 }));
+    let (_, refused) = job.settle(2600).expect("what one boundary settles is told whole");
+    assert_eq!(refused.len(), 200);
+    job.insert("c", 2600, 1.5);
+    let error = job.settle(2601).expect_err("one in three was the plugin's fault").to_string();
+    assert!(error.contains("bad rows among the last 1000"), "{error}");
+}
+
+#[test]
+fn timers_without_end_are_dropped_and_other_keys_go_on() {
+    let mut job = Driven::new("processes_timers_by_the_million");
+    job.insert("a", 1000, -1.0);
+    job.insert("b", 1000, 1.5);
+    job.insert("b", 3_600_000, 2.5);
+    let row = |key: &str, at: i64, value: &str| (key.to_owned(), at, value.to_owned());
+    let (made, refused) = job.settle(7_200_000).expect("a timer that never ends is dropped");
+    assert_eq!(made, [row("a", 1000, "-1"), row("b", 1000, "1.5"), row("b", 3_600_000, "2.5")]);
+    let [(key, at, reason)] = &refused[..] else { panic!("{refused:?}") };
+    assert_eq!((key.as_str(), *at), ("a", 11_000));
+    assert!(reason.contains("has fired 10000 times without an event"), "{reason}");
+    assert_eq!(job.timelines.next_result_time(), None);
+    job.insert("a", 7_200_000, 3.5);
+    job.insert("a", 7_200_005, -1.0);
+    let (made, refused) = job.settle(7_200_010).expect("the key goes on with its next event");
+    assert_eq!((made, refused.len()), (vec![row("a", 7_200_000, "3.5"), row("a", 7_200_005, "-1")], 0));
 }
 
 #[test]

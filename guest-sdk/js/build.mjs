@@ -18,6 +18,7 @@ const KIT = fileURLToPath(new URL('.', import.meta.url));
 const WORLDS = [
   { declared: 'scalars', interface: 'scalar-functions', object: 'scalarFunctions' },
   { declared: 'aggregates', interface: 'aggregate-functions', object: 'aggregateFunctions' },
+  { declared: 'processes', interface: 'processor', object: 'processor' },
   { declared: 'decoders', interface: 'decoder', object: 'decoder' },
 ];
 
@@ -70,7 +71,7 @@ async function bundled(bundle, folder, entry) {
 
 /** The worlds that the plugin has functions of, with signatures. */
 async function declared(bundle, folder, source, scratch) {
-  const entry = `import ${JSON.stringify(source)};\nexport { aggregates, decoders, scalars } from './weir/declared.js';\n`;
+  const entry = `import ${JSON.stringify(source)};\nexport { aggregates, decoders, processes, scalars } from './weir/declared.js';\n`;
   const module = join(scratch, 'declared.mjs');
   await writeFile(module, await bundled(bundle, folder, entry));
   let found;
@@ -81,14 +82,17 @@ async function declared(bundle, folder, source, scratch) {
   }
   const count = (functions) => functions.size ?? functions.length;
   const worlds = WORLDS.filter((world) => count(found[world.declared]) > 0);
-  if (worlds.length === 0) throw new PluginFault(`${basename(source)} declares no function; call scalar(..), aggregate(..) or decode(..) for one`);
+  if (worlds.length === 0) throw new PluginFault(`${basename(source)} declares no function; call scalar(..), aggregate(..), process(..) or decode(..) for one`);
   const type = ({ logical, list }) => (list ? `array<${sql(logical)}>` : sql(logical));
   const sql = (logical) => (logical === 'text' ? 'string' : logical);
-  const signature = (kind) => ({ name, parameters = [], fields, result }) =>
-    `${kind} ${name}(${[...parameters, ...fields].map((field) => `${field.name} ${type(field.type)}`).join(', ')}) -> ${type(result)}`;
-  const columns = ({ fields }) => `decode payload -> (${fields.map((field) => `${field.name} ${type(field.type)}`).join(', ')})`;
-  const shown = (world) => (world.declared === 'decoders' ? columns : signature(world.declared.slice(0, -1)));
-  const signatures = worlds.flatMap((world) => [...found[world.declared].values()].map(shown(world)));
+  const columns = (fields) => fields.map((field) => `${field.name} ${type(field.type)}`).join(', ');
+  const shown = {
+    scalars: ({ name, fields, result }) => `scalar ${name}(${columns(fields)}) -> ${type(result)}`,
+    aggregates: ({ name, parameters, fields, result }) => `aggregate ${name}(${columns([...parameters, ...fields])}) -> ${type(result)}`,
+    processes: ({ name, parameters, fields, results }) => `process ${name}(${columns([...parameters, ...fields])}) -> (${columns(results)})`,
+    decoders: ({ fields }) => `decode payload -> (${columns(fields)})`,
+  };
+  const signatures = worlds.flatMap((world) => [...found[world.declared].values()].map(shown[world.declared]));
   return { worlds, signatures };
 }
 

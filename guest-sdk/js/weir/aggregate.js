@@ -2,7 +2,7 @@
 
 import { decode, encode, moment } from './columns.js';
 import { aggregates, declare, rowsGiven } from './declared.js';
-import { fromBytes, toBytes } from './state.js';
+import { codec } from './state.js';
 import { checkKeys, fieldsOf, resultOf } from './types.js';
 
 const ALGEBRAS = ['exact', 'ordered', 'approximate'];
@@ -26,20 +26,6 @@ export function aggregate(of, State) {
   const [parameters, fields] = [fieldsOf(constants, name), fieldsOf(named, name)];
   declare(aggregates, { name, parameters, fields, result: resultOf(result, name), algebra, description, State });
   return State;
-}
-
-/** States as bytes, under one set of constants. The state of no rows is no bytes. */
-function codec({ name, State, parameters }, constants) {
-  const given = constants.map((constant, at) => (parameters[at].type.logical === 'timestamp' ? moment(constant) : constant));
-  const fresh = () => new State(...given);
-  const start = String(toBytes(fresh(), name));
-  return {
-    decode: (bytes) => (bytes.length === 0 ? fresh() : fromBytes(bytes, fresh())),
-    encode: (state) => {
-      const bytes = toBytes(state, name);
-      return String(bytes) === start ? new Uint8Array(0) : bytes;
-    },
-  };
 }
 
 /** Adds rows to states: row `i` belongs to `states[groups[i]]`. */

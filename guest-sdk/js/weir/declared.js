@@ -5,13 +5,14 @@ import { checkName } from './types.js';
 /** By name in SQL. */
 export const scalars = new Map();
 export const aggregates = new Map();
+export const processes = new Map();
 /** One at most. */
 export const decoders = [];
 
 /** Adds a function; two of one name are a mistake. */
 export function declare(functions, declared) {
   checkName(declared.name);
-  if (scalars.has(declared.name) || aggregates.has(declared.name)) {
+  if ([scalars, aggregates, processes].some((kind) => kind.has(declared.name))) {
     throw new TypeError(`\`${declared.name}\` is declared twice`);
   }
   functions.set(declared.name, declared);

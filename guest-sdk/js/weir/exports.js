@@ -1,8 +1,9 @@
 // The component's exports, made of what is declared. Errors are told in one line.
 
 import * as aggregate from './aggregate.js';
-import { aggregates, decoders, scalars } from './declared.js';
+import { aggregates, decoders, processes, scalars } from './declared.js';
 import * as decoding from './decode.js';
+import * as keyed from './process.js';
 import * as scalar from './scalar.js';
 import { told } from './told.js';
 
@@ -54,4 +55,20 @@ export const aggregateFunctions = {
     answer(aggregates, name, (it) => aggregate.merge(it, constants(params), states, groups, count)),
   finish: (name, params, states, asOf) =>
     answer(aggregates, name, (it) => aggregate.finish(it, constants(params), states, asOf)),
+};
+
+/** `weir:feature/processor` */
+export const processor = {
+  describe: () =>
+    [...processes.values()].map(({ name, parameters, fields: of, results, description }) => ({
+      name,
+      parameters: fields(parameters),
+      arguments: fields(of),
+      results: fields(results),
+      description,
+    })),
+  onEvents: (name, params, states, timers, counts, times, args) =>
+    answer(processes, name, (it) => keyed.onEvents(it, constants(params), states, timers, counts, times, args)),
+  onTimer: (name, params, states, times) =>
+    answer(processes, name, (it) => keyed.onTimer(it, constants(params), states, times)),
 };

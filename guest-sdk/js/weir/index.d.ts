@@ -60,6 +60,50 @@ export interface State {
 /** Makes a class usable in SQL; gives it back. */
 export declare function aggregate<C extends new (...constants: any[]) => State>(declared: Aggregate, of: C): C;
 
+export interface Process {
+  /** The name in SQL. */
+  name: string;
+  /** Constants that a query gives behind the table, and the constructor gets. */
+  parameters?: Types;
+  /** Columns of the table, found by these names: what an event has. */
+  arguments?: Types;
+  /** What a row has; its members that are not nullable are in each. */
+  rows: Types;
+  description?: string;
+}
+
+/** Where an event or a timer puts the rows that it makes, and the key's timer. */
+export interface Output<Row = any> {
+  /**
+   * When the timer fires, in milliseconds, or null. It fires behind the events of its time, once; set by an event it is
+   * not before that event, and set by a timer it is later than that.
+   */
+  timer: number | null;
+  /** Makes a row, of the time of the event or timer; 1,000 at most at one time. */
+  emit(row: Row): void;
+}
+
+/** What is remembered of one key. */
+export interface Memory {
+  /** Takes an event of this time, in milliseconds. */
+  onEvent(at: number, event: any, out: Output): void;
+  /** The timer fires at this time. */
+  onTimer?(at: number, out: Output): void;
+}
+
+/** Makes a class usable in SQL as keyed logic, `FROM TABLE(name(TABLE t PARTITION BY k))`; gives it back. */
+export declare function process<C extends new (...constants: any[]) => Memory>(declared: Process, of: C): C;
+
+/**
+ * The rows that one key's events make, each with its time, for tests. Timers fire before the first event behind them, and in the
+ * end those up to `until`.
+ */
+export declare function play<Row = any>(
+  of: new (...constants: any[]) => Memory,
+  events: Iterable<[at: number, event: object]>,
+  options?: { until?: number; parameters?: any[] },
+): [at: number, row: Row][];
+
 export interface Decoder {
   /** What a row has; its members that are not nullable are in each. */
   columns: Types;

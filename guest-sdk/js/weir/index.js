@@ -3,6 +3,8 @@
 
 export { aggregate } from './aggregate.js';
 export { decode } from './decode.js';
+export { play } from './play.js';
+export { process } from './process.js';
 export { scalar } from './scalar.js';
 export { log } from './surroundings.js';
 export { bigint, boolean, bytes, double, list, nullable, text, timestamp } from './types.js';

@@ -1,7 +1,23 @@
-// States of aggregates as bytes: an object's own properties as JSON, with a mark for what JSON does not have. Properties and
+// States as bytes: an object's own properties as JSON, with a mark for what JSON does not have. Properties and
 // keys are in order of name, so that equal states are equal bytes.
 
+import { moment } from './columns.js';
+
 const MARK = '$';
+
+/** States as bytes, under one set of constants. That of a new object is written as no bytes. */
+export function codec({ name, State, parameters }, constants) {
+  const given = constants.map((constant, at) => (parameters[at].type.logical === 'timestamp' ? moment(constant) : constant));
+  const fresh = () => new State(...given);
+  const start = String(toBytes(fresh(), name));
+  return {
+    decode: (bytes) => (bytes.length === 0 ? fresh() : fromBytes(bytes, fresh())),
+    encode: (state) => {
+      const bytes = toBytes(state, name);
+      return String(bytes) === start ? new Uint8Array(0) : bytes;
+    },
+  };
+}
 
 /** The bytes of a state. */
 export function toBytes(state, shown) {

@@ -90,7 +90,7 @@ class Decoders(Plugins):
         declared.clear()
         weir.decode(sparse_of)
         self.assertEqual(declared.decoders["sparse_of"].decode([b"x"], ["user_id"])[1], [])
-        with self.assertRaisesRegex(Undeclared, "a decoder returns a dataclass"):
+        with self.assertRaisesRegex(Undeclared, "a row is a dataclass"):
             @weir.decode
             def wrong(payload: bytes) -> Optional[int]:
                 return None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, Union
 
-from .plugin import Column, Forbidden, Timestamp, Undeclared, aggregate, decode, log, scalar
+from .plugin import Column, Forbidden, Timestamp, Undeclared, aggregate, decode, log, play, process, scalar
 
 if TYPE_CHECKING:
     from ._client import Client, Feature, Job, Pushed
@@ -49,6 +49,8 @@ __all__ = [
     "aggregate",
     "decode",
     "log",
+    "play",
+    "process",
     "scalar",
     "train",
 ]

@@ -1,4 +1,4 @@
-//! Aggregates: the trait that a plugin implements, and the way from its states to bytes and back. Knows
+//! Aggregates: the trait that a plugin implements, and how its states are updated, merged and finished. Knows
 //! nothing of the component's exports.
 
 use serde::Serialize;
@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 
 pub use crate::bindings::aggregate::exports::weir::feature::aggregate_functions::AggregateInfo;
 use crate::scalar::fields;
+use crate::state::Codec;
 use crate::{Algebra, Builder, Cell, Column, Input, Literal, Parameters, Returned};
 
 /// A function of many rows of one key, in event time. Implemented under `#[weir::aggregate]`, which adds
@@ -89,37 +90,6 @@ pub fn describe<A: AggregateFunction>(
     }
 }
 
-/// Turns states into bytes and back, under one set of parameters.
-struct Codec<A: Aggregate> {
-    parameters: A::Parameters,
-    /// What the state of no rows would be written as; it is written as no bytes instead.
-    start: Vec<u8>,
-}
-
-impl<A: Aggregate> Codec<A> {
-    fn new(params: &[Literal]) -> Result<Self, String> {
-        let parameters = A::Parameters::from_literals(params)?;
-        let start = to_bytes(&A::start(&parameters))?;
-        Ok(Codec { parameters, start })
-    }
-
-    fn decode(&self, state: &[u8]) -> Result<A, String> {
-        if state.is_empty() {
-            return Ok(A::start(&self.parameters));
-        }
-        postcard::from_bytes(state).map_err(|error| format!("a state cannot be read: {error}"))
-    }
-
-    fn encode(&self, state: &A) -> Result<Vec<u8>, String> {
-        let bytes = to_bytes(state)?;
-        Ok(if bytes == self.start { Vec::new() } else { bytes })
-    }
-}
-
-fn to_bytes<A: Aggregate>(state: &A) -> Result<Vec<u8>, String> {
-    postcard::to_allocvec(state).map_err(|error| format!("a state cannot be written: {error}"))
-}
-
 /// The place in `slots` that a group's number points at.
 fn slot<T>(slots: &mut [T], group: u32) -> Result<&mut T, String> {
     let count = slots.len();
@@ -138,7 +108,8 @@ fn update<A: Aggregate>(
     arguments: &[Column],
 ) -> Result<Vec<Vec<u8>>, String> {
     same_length("groups and times differ in length", groups.len(), times.len())?;
-    let codec = Codec::<A>::new(params)?;
+    let parameters = A::Parameters::from_literals(params)?;
+    let codec = Codec::new(|| A::start(&parameters))?;
     let readers = <A::Input as Input>::open(arguments, times.len())?;
     let mut touched: Vec<Option<A>> = states.iter().map(|_| None).collect();
     for (row, (&group, &time)) in groups.iter().zip(times).enumerate() {
@@ -165,7 +136,8 @@ fn merge<A: Aggregate>(
     group_count: u32,
 ) -> Result<Vec<Vec<u8>>, String> {
     same_length("states and groups differ in length", states.len(), groups.len())?;
-    let codec = Codec::<A>::new(params)?;
+    let parameters = A::Parameters::from_literals(params)?;
+    let codec = Codec::new(|| A::start(&parameters))?;
     let mut merged: Vec<Option<A>> = (0..group_count).map(|_| None).collect();
     for (bytes, &group) in states.iter().zip(groups) {
         let place = slot(&mut merged, group)?;
@@ -186,7 +158,8 @@ fn merge<A: Aggregate>(
 
 fn finish<A: Aggregate>(params: &[Literal], states: &[Vec<u8>], as_of: &[i64]) -> Result<Column, String> {
     same_length("states and times differ in length", states.len(), as_of.len())?;
-    let codec = Codec::<A>::new(params)?;
+    let parameters = A::Parameters::from_literals(params)?;
+    let codec = Codec::new(|| A::start(&parameters))?;
     let mut builder = Builder::<<A::Output as Returned>::Cell>::with_capacity(states.len());
     for (state, &as_of) in states.iter().zip(as_of) {
         builder.push(codec.decode(state)?.finish(as_of).into_cell()?);

@@ -45,3 +45,18 @@ pub mod aggregate {
         },
     });
 }
+
+/// The world `process`.
+pub mod process {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        world: "process",
+        pub_export_macro: true,
+        default_bindings_module: "weir::bindings::process",
+        additional_derives: [PartialEq],
+        with: {
+            "weir:feature/types@0.1.0": crate::bindings::scalar::weir::feature::types,
+            "weir:feature/platform@0.1.0": crate::bindings::scalar::weir::feature::platform,
+        },
+    });
+}

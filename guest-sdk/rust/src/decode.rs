@@ -1,25 +1,8 @@
-//! Payloads to rows: what `#[weir::decode]` and `#[derive(weir::Row)]` implement, and the loop over payloads. Knows nothing of
-//! the component's exports.
+//! Payloads to rows: what `#[weir::decode]` implements, and the loop over payloads. Knows nothing of the component's exports.
 
 pub use crate::bindings::decode::exports::weir::feature::decoder::{Decoded, Refusal};
-use crate::{Column, Field};
+use crate::{Column, Field, Row};
 use std::fmt::Display;
-
-/// What a payload is made into: a struct whose fields are columns. `#[derive(weir::Row)]` implements it.
-pub trait Row: Sized {
-    /// The columns while they grow.
-    type Builders;
-    /// The columns' names and types.
-    fn columns() -> Vec<Field>;
-    /// Empty columns with room for so many rows.
-    fn builders(rows: usize) -> Self::Builders;
-    /// Adds a row; the error is that of a field that is a `Result`, and nothing is added then.
-    fn push(self, builders: &mut Self::Builders) -> Result<(), String>;
-    /// Adds a row of nulls.
-    fn push_nothing(builders: &mut Self::Builders);
-    /// The columns, in the order of [`Row::columns`].
-    fn finish(builders: Self::Builders) -> Vec<Column>;
-}
 
 /// What a decoding function returns: `Result<Row, E>`.
 pub trait Outcome {

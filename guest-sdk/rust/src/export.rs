@@ -13,10 +13,12 @@ macro_rules! export {
     (
         $(scalars: [$($scalar:path),+ $(,)?] $(,)?)?
         $(aggregates: [$($aggregate:path),+ $(,)?] $(,)?)?
+        $(processes: [$($process:path),+ $(,)?] $(,)?)?
         $(decoder: $decoder:path $(,)?)?
     ) => {
         $($crate::export_scalars! { $($scalar),+ })?
         $($crate::export_aggregates! { $($aggregate),+ })?
+        $($crate::export_processes! { $($process),+ })?
         $($crate::export_decoder! { $decoder })?
     };
 }
@@ -135,6 +137,56 @@ macro_rules! export_aggregates {
             const _: () = {
                 $crate::bindings::aggregate::export!(
                     Aggregates with_types_in $crate::bindings::aggregate
+                );
+            };
+        };
+    };
+}
+
+/// The export of keyed logic.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! export_processes {
+    ($($process:path),+) => {
+        const _: () = {
+            const FUNCTIONS: &[$crate::process::ProcessEntry] = &[$($crate::process::ProcessEntry::of::<$process>()),+];
+            type States = ::std::vec::Vec<::std::vec::Vec<u8>>;
+            type Params = ::std::vec::Vec<$crate::Literal>;
+            type Outcome = ::std::result::Result<$crate::process::Progress, ::std::string::String>;
+            struct Processes;
+            impl $crate::bindings::process::exports::weir::feature::processor::Guest for Processes {
+                fn describe() -> ::std::vec::Vec<$crate::process::ProcessInfo> {
+                    ::std::vec![$(<$process as $crate::process::ProcessFunction>::describe()),+]
+                }
+                fn on_events(
+                    name: ::std::string::String,
+                    params: Params,
+                    states: States,
+                    timers: ::std::vec::Vec<::std::option::Option<i64>>,
+                    counts: ::std::vec::Vec<u32>,
+                    times: ::std::vec::Vec<i64>,
+                    args: ::std::vec::Vec<$crate::Column>,
+                ) -> Outcome {
+                    $crate::process::call(FUNCTIONS, &name, |function| {
+                        (function.on_events)(&params, states, timers, &counts, &times, &args)
+                    })
+                }
+                fn on_timer(
+                    name: ::std::string::String,
+                    params: Params,
+                    states: States,
+                    times: ::std::vec::Vec<i64>,
+                ) -> Outcome {
+                    $crate::process::call(FUNCTIONS, &name, |function| {
+                        (function.on_timer)(&params, states, &times)
+                    })
+                }
+            }
+            #[cfg(target_arch = "wasm32")]
+            #[allow(unsafe_code)]
+            const _: () = {
+                $crate::bindings::process::export!(
+                    Processes with_types_in $crate::bindings::process
                 );
             };
         };

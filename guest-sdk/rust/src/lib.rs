@@ -68,6 +68,8 @@
 //! # fn main() {}
 //! ```
 //!
+//! An annotated impl of [`Process`] is logic of one key's events, with a memory and a timer.
+//!
 //! The kit knows the WIT package and nothing of the host. It asks the host for nothing, unless [`log`] is
 //! called.
 
@@ -78,8 +80,12 @@ mod display;
 mod export;
 mod input;
 mod literal;
+mod play;
+pub mod process;
 mod read;
+pub mod row;
 pub mod scalar;
+mod state;
 mod timestamp;
 mod write;
 
@@ -87,12 +93,14 @@ pub use aggregate::Aggregate;
 pub use bindings::aggregate::exports::weir::feature::aggregate_functions::Algebra;
 pub use bindings::scalar::weir::feature::platform::Level;
 pub use bindings::scalar::weir::feature::types::{Column, DataType, Field, Literal, LogicalType, Values};
-pub use decode::Row;
 pub use input::Input;
 pub use literal::{Parameter, Parameters};
+pub use play::play;
+pub use process::{Output, Process};
 pub use read::{Argument, Entry, Reader};
+pub use row::{Event, Row};
 pub use timestamp::Timestamp;
-pub use weir_guest_macros::{Row, aggregate, decode, scalar};
+pub use weir_guest_macros::{Event, Row, aggregate, decode, process, scalar};
 pub use write::{Builder, Cell, Element, Returned};
 
 /// Writes a line to the host's log, under the plugin's name; in a native test, to standard error. Never

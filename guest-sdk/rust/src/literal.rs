@@ -1,4 +1,4 @@
-//! Constants that a query gives to an aggregate, as Rust values.
+//! Constants that a query gives to an aggregate or to keyed logic, as Rust values.
 
 use crate::display::kind;
 use crate::{DataType, Element, Literal, Timestamp};
@@ -42,7 +42,7 @@ impl<T: Parameter> Parameter for Option<T> {
     }
 }
 
-/// The constants of an aggregate: `()`, one, or a tuple of up to four.
+/// The constants of a function: `()`, one, or a tuple of up to four.
 ///
 /// ```
 /// use weir::{Literal, Parameters};

@@ -109,9 +109,13 @@ impl Body {
             }
         }
         if !other_plugins_alone && self.lacks_version(plan) {
+            let edited = self.edited(plan).map_err(|error| EngineError::of_core(&plan.name, error))?;
+            let then = match edited.is_some_and(|edited| edited.begins_anew()) {
+                true => "to begin anew from now on, as nothing of its state is of use to it",
+                false => "to go on from its state",
+            };
             return Ok(Some(format!(
-                "{what} changed{}: what makes its values is another under the same version {}; raise `version` to go on \
-                 from its state",
+                "{what} changed{}: what makes its values is another under the same version {}; raise `version` {then}",
                 self.difference(plan),
                 self.version
             )));
@@ -247,7 +251,7 @@ impl Body {
 
 fn lost_to_a_plugin(or_else: &str) -> String {
     format!(
-        "its state was made by another version of a plugin's aggregate, which alone can read it (`weir plugin rollback \
-         NAME` goes back to it{or_else})"
+        "its state was made by another version of a plugin's aggregate or keyed logic, which alone can read it (`weir plugin \
+         rollback NAME` goes back to it{or_else})"
     )
 }

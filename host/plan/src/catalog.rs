@@ -6,8 +6,8 @@ use arrow_array::ArrayRef;
 use arrow_schema::DataType;
 use std::fmt::Debug;
 use std::sync::Arc;
-use weir_timeline::Aggregate;
 use weir_timeline::aggregate::Parameter;
+use weir_timeline::{Aggregate, KeyedLogic};
 
 /// A scalar function that a plugin brings.
 pub trait ScalarFunction: Debug + Send + Sync {
@@ -58,6 +58,25 @@ pub trait FunctionCatalog: Send + Sync {
     }
     /// Names of all aggregates.
     fn aggregate_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+    /// The columns that keyed logic of this name reads of its table, by their names; `None` if there is no such logic.
+    fn logic_arguments(&self, _name: &str) -> Option<Vec<String>> {
+        None
+    }
+    /// Keyed logic, to be called for a job, bound to the types of these columns and to constants; the error says what does not
+    /// fit.
+    fn logic(
+        &self,
+        _job: &str,
+        name: &str,
+        _arguments: &[DataType],
+        _parameters: &[Parameter],
+    ) -> Result<Arc<dyn KeyedLogic>, String> {
+        Err(format!("table function `{name}` not found"))
+    }
+    /// Names of all keyed logic.
+    fn logic_names(&self) -> Vec<String> {
         Vec::new()
     }
     /// What a plugin decodes payloads into; `None` if no active plugin of this name does.

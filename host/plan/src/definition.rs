@@ -317,6 +317,12 @@ pub struct PluginBounds {
     pub memory_bytes: Option<u64>,
     /// Fuel of one call.
     pub fuel_per_call: Option<u64>,
+    /// Bytes that one call may give back.
+    pub output_bytes: Option<u64>,
+    /// Bytes of a state of an aggregate or of keyed logic.
+    pub state_bytes: Option<u64>,
+    /// Lines that it may log in a second.
+    pub log_lines: Option<u32>,
 }
 
 /// Addresses that are told of what has happened, each by a POST.

@@ -119,7 +119,7 @@ impl JobPlan {
         self.definition == other.definition && self.transform.definition == other.transform.definition
     }
 
-    /// What each expression and aggregate that makes its results is called.
+    /// What each expression, aggregate and logic that makes its results is called.
     fn texts(&self) -> impl Iterator<Item = String> {
         let of_items = self.inputs.iter().filter_map(|input| input.unnest.as_ref());
         let of_items = of_items.flat_map(|it| [&it.list].into_iter().chain(&it.filter));
@@ -129,7 +129,9 @@ impl JobPlan {
             self.output.columns.iter().map(|column| &column.expression).chain(&self.output.filter);
         let scalars = of_rows.chain(of_results).map(|expression| expression.canonical().to_owned());
         let aggregates = self.stage.iter().flat_map(|stage| &stage.spec.aggregates);
-        scalars.chain(aggregates.map(|aggregate| aggregate.function.card().identity.clone()))
+        let logic = self.stage.iter().filter_map(|stage| stage.spec.process.as_ref());
+        let logic = logic.map(|process| process.logic.card().identity.clone());
+        scalars.chain(aggregates.map(|aggregate| aggregate.function.card().identity.clone())).chain(logic)
     }
 
     /// What its result rows look like to its sinks.
@@ -169,7 +171,8 @@ pub struct KeyedStage {
     /// result.
     pub present: Option<usize>,
     /// Columns of the stage's results, what [`Output`] is bound to: the keys, the aggregates in order, then
-    /// for a grid `window_start`, `window_end` (timestamps), for `OVER` the carried columns in order.
+    /// for a grid `window_start`, `window_end` (timestamps), for `OVER` the carried columns in order. Of keyed logic: the keys,
+    /// the columns of its rows, and their time.
     pub results: SchemaRef,
 }
 

@@ -10,7 +10,7 @@ use weir_timeline::Frames;
 pub(crate) fn row_shape(plan: &JobPlan) -> RowShape {
     let frames = plan.stage.as_ref().map(|stage| &stage.spec.frames);
     let identity = match frames {
-        None | Some(Frames::Over(_)) => RowIdentity::Event,
+        None | Some(Frames::Over(_) | Frames::Process) => RowIdentity::Event,
         Some(Frames::Lifetime) => RowIdentity::Key,
         Some(Frames::Session(_)) => RowIdentity::WindowStart,
         Some(Frames::Grid(_) | Frames::Cumulate(_) | Frames::Table(_)) => RowIdentity::WindowEnd,
@@ -30,12 +30,13 @@ pub(crate) fn row_shape(plan: &JobPlan) -> RowShape {
     }
 }
 
-/// Whether a row that was written can be taken away: sessions join and begin earlier, rows that are gone empty windows, and
+/// Whether a row that was written can be taken away: sessions join and begin earlier, keyed logic makes other rows of a late
+/// event, rows that are gone empty windows, and
 /// further rows make HAVING false. Whatever becomes of late rows and whenever results are written: what was open at the end
 /// of a run, or when all was idle, is written too, and the rows that come then change it.
 fn takes_back(plan: &JobPlan) -> bool {
     plan.stage.as_ref().is_some_and(|stage| {
-        let are_sessions = matches!(stage.spec.frames, Frames::Session(_));
-        are_sessions || stage.present.is_some() || plan.output.filter.is_some()
+        let come_otherwise = matches!(stage.spec.frames, Frames::Session(_) | Frames::Process);
+        come_otherwise || stage.present.is_some() || plan.output.filter.is_some()
     })
 }

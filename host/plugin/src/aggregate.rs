@@ -6,7 +6,6 @@ use crate::columns::{self, Lent};
 use crate::describe::Described;
 use crate::failure::{Cause, Failure};
 use crate::guest::Guest;
-use crate::limits::MAX_STATE_BYTES;
 use crate::pace::Pace;
 use crate::plugin::Plugin;
 use crate::scalar::lend;
@@ -70,7 +69,8 @@ fn described(kind: &'static str, info: AggregateFunctionInfo) -> Described {
         wire::Algebra::Ordered => Algebra::Ordered,
         wire::Algebra::Approximate => Algebra::Approximate,
     });
-    Described { kind, name, parameters, arguments, result, algebra, description }
+    Described { result, algebra, ..Described::new(kind, name, arguments, description) }
+        .with_parameters(parameters)
 }
 
 /// One aggregate function of one version of a plugin, bound to its parameters and called for one job.
@@ -112,7 +112,7 @@ impl PluginAggregate {
             // The world asks a guest for none: blocks of panes fold with two merges per pane, as many calls as
             // taking each in and out again, and a wrong inverse would make windows differ from their rows.
             inverse: false,
-            // The host holds states to `MAX_STATE_BYTES`.
+            // The host holds states to what they may have.
             bounded: true,
             result: info.result.to_arrow(),
             identity: identity(plugin, info, given),
@@ -196,7 +196,7 @@ impl Aggregate for PluginAggregate {
 }
 
 /// What makes the values: function, parameters and component, whatever the plugin is called.
-fn identity(plugin: &Plugin, info: &Described, given: &[Parameter]) -> String {
+pub(crate) fn identity(plugin: &Plugin, info: &Described, given: &[Parameter]) -> String {
     let mut identity = format!("{}(", info.name);
     for parameter in given {
         // Debug output quotes texts, so that no two lists of parameters look the same.
@@ -210,7 +210,7 @@ fn identity(plugin: &Plugin, info: &Described, given: &[Parameter]) -> String {
     identity
 }
 
-fn literal(given: &Parameter, wanted: DataType) -> Option<Literal> {
+pub(crate) fn literal(given: &Parameter, wanted: DataType) -> Option<Literal> {
     Some(match (given, wanted.logical) {
         (Parameter::Int(value), LogicalType::Bigint | LogicalType::Timestamp) => Literal::Int64(*value),
         (Parameter::Int(value), LogicalType::Double) => Literal::Float64(*value as f64),
@@ -245,7 +245,7 @@ impl Bound {
         let parameters: UpdateParams<'_> =
             (&self.info.name, &self.parameters, states, groups, times, &columns);
         let ((answer,), fuel) = guest.call::<_, StatesResult>(self.export("update")?, parameters)?;
-        Ok((checked(answer, states.len())?, fuel))
+        Ok((self.checked(answer, states.len())?, fuel))
     }
 
     /// One state for each of `group_count` groups, and the fuel used.
@@ -259,7 +259,7 @@ impl Bound {
         let parameters: MergeParams<'_> =
             (&self.info.name, &self.parameters, states, groups, group_count as u32);
         let ((answer,), fuel) = guest.call::<_, StatesResult>(self.export("merge")?, parameters)?;
-        Ok((checked(answer, group_count)?, fuel))
+        Ok((self.checked(answer, group_count)?, fuel))
     }
 
     /// The value of each state, and the fuel used.
@@ -274,22 +274,20 @@ impl Bound {
         let column = answer.map_err(|reason| Failure::refused(&reason))?;
         Ok((columns::to_arrow(column, self.info.result, states.len())?, fuel))
     }
-}
 
-/// A guest's states, once there are as many as there should be and none is too long.
-fn checked(answer: Result<Vec<Vec<u8>>, String>, due: usize) -> Result<Vec<Vec<u8>>, Failure> {
-    let states = answer.map_err(|reason| Failure::refused(&reason))?;
-    if states.len() != due {
-        return Err(Failure::new(
-            Cause::Output,
-            format!("gave {} states where {due} were due", states.len()),
-        ));
-    }
-    match states.iter().map(Vec::len).max() {
-        Some(longest) if longest > MAX_STATE_BYTES => Err(Failure::new(
-            Cause::Output,
-            format!("gave a state of {longest} bytes, of which {MAX_STATE_BYTES} are allowed"),
-        )),
-        _ => Ok(states),
+    /// A guest's states, once there are as many as there should be and none is too long.
+    fn checked(&self, answer: Result<Vec<Vec<u8>>, String>, due: usize) -> Result<Vec<Vec<u8>>, Failure> {
+        let wrong = |what: String| Failure::new(Cause::Output, what);
+        let states = answer.map_err(|reason| Failure::refused(&reason))?;
+        if states.len() != due {
+            return Err(wrong(format!("gave {} states where {due} were due", states.len())));
+        }
+        let most = self.account.plugin.allowed.state_bytes;
+        match states.iter().map(Vec::len).max() {
+            Some(longest) if longest > most => {
+                Err(wrong(format!("gave a state of {longest} bytes, of which {most} are allowed")))
+            }
+            _ => Ok(states),
+        }
     }
 }

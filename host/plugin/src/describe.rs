@@ -3,7 +3,7 @@
 
 use crate::failure::one_line;
 use crate::limits::TakenNames;
-use crate::wire::{DataType, Field};
+use crate::wire::{DataType, Field, LogicalType};
 use std::collections::BTreeSet;
 use std::fmt;
 use weir_timeline::Algebra;
@@ -28,19 +28,38 @@ pub struct Described {
     pub parameters: Vec<Field>,
     /// Its arguments in order.
     pub arguments: Vec<Field>,
-    /// Type of its result.
+    /// Type of its result; of one that makes rows it says nothing.
     pub result: DataType,
+    /// The columns of the rows that it makes; none of one that has a result.
+    pub rows: Vec<Field>,
     /// Of an aggregate: how its result depends on order and tiles.
     pub algebra: Option<Algebra>,
     /// A sentence for people; may be empty.
     pub description: String,
 }
 
+impl Described {
+    /// A function without parameters, whose result is for others to say.
+    pub(crate) fn new(kind: &'static str, name: String, arguments: Vec<Field>, description: String) -> Self {
+        let result = DataType { logical: LogicalType::Boolean, list: false };
+        let (parameters, rows) = (Vec::new(), Vec::new());
+        Described { kind, name, parameters, arguments, result, rows, algebra: None, description }
+    }
+
+    pub(crate) fn with_parameters(self, parameters: Vec<Field>) -> Self {
+        Described { parameters, ..self }
+    }
+}
+
 /// `scalar distance(lat double, lon double) -> double`, `aggregate nth(n bigint, x double) -> double`
 impl fmt::Display for Described {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let fields: [&[Field]; 2] = [&self.parameters, &self.arguments];
-        write!(f, "{} {}({}) -> {}", self.kind, self.name, Fields(&fields), self.result)
+        write!(f, "{} {}({}) -> ", self.kind, self.name, Fields(&fields))?;
+        match self.rows.as_slice() {
+            [] => write!(f, "{}", self.result),
+            rows => write!(f, "({})", Fields(&[rows])),
+        }
     }
 }
 
@@ -84,6 +103,9 @@ pub(crate) fn check(functions: &[Described], columns: &[Field]) -> Vec<String> {
     let mut names = BTreeSet::new();
     for function in functions {
         check_function(function, &mut names, &mut reasons);
+        if function.kind == ROWS {
+            reasons.extend(check_rows(function));
+        }
         if function.parameters.iter().any(|field| field.data_type.list) {
             let name = one_line(&function.name);
             reasons.push(format!("`{name}` has a list as a parameter; parameters are single constants"));
@@ -92,10 +114,30 @@ pub(crate) fn check(functions: &[Described], columns: &[Field]) -> Vec<String> {
     reasons
 }
 
+/// The kind of functions that make rows.
+const ROWS: &str = "process";
+/// What the time of a row is called, in whatever a query makes of it.
+const ROWTIME: &str = "rowtime";
+
+fn check_rows(function: &Described) -> Vec<String> {
+    let name = one_line(&function.name);
+    if function.rows.is_empty() {
+        return vec![format!("`{name}` makes rows without a column; give them at least one")];
+    }
+    let of_function = |reason: String| format!("`{name}`: {reason}");
+    let mut reasons: Vec<String> = check_columns(&function.rows).into_iter().map(of_function).collect();
+    if function.rows.iter().any(|field| field.name == ROWTIME) {
+        reasons.push(format!(
+            "`{name}` makes a column `{ROWTIME}`, as which a query sees the time of each row; rename it"
+        ));
+    }
+    reasons
+}
+
 fn check_columns(columns: &[Field]) -> Vec<String> {
     if columns.len() > MAX_COLUMNS {
         return vec![format!(
-            "describes {} columns, of which a payload may have {MAX_COLUMNS}",
+            "describes {} columns, of which a payload or a row may have {MAX_COLUMNS}",
             columns.len()
         )];
     }
@@ -141,20 +183,12 @@ fn check_function<'a>(function: &'a Described, names: &mut BTreeSet<&'a str>, re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::LogicalType;
 
     const DOUBLE: DataType = DataType { logical: LogicalType::Double, list: false };
 
     fn scalar(name: &str, argument: &str) -> Described {
-        Described {
-            kind: "scalar",
-            name: name.to_owned(),
-            parameters: Vec::new(),
-            arguments: vec![Field { name: argument.to_owned(), data_type: DOUBLE }],
-            result: DOUBLE,
-            algebra: None,
-            description: String::new(),
-        }
+        let arguments = vec![Field { name: argument.to_owned(), data_type: DOUBLE }];
+        Described { result: DOUBLE, ..Described::new("scalar", name.to_owned(), arguments, String::new()) }
     }
 
     #[test]
@@ -166,6 +200,7 @@ mod tests {
             parameters: vec![Field { name: "n".to_owned(), data_type: list }],
             arguments: Vec::new(),
             result: list,
+            rows: Vec::new(),
             algebra: Some(Algebra::Ordered),
             description: "x".repeat(1001),
         };
@@ -178,6 +213,25 @@ mod tests {
                 "describes `good` twice",
                 "the description of `good` is longer than 1000 characters",
                 "`good` has a list as a parameter; parameters are single constants",
+            ]
+        );
+        let process = |rows: &[&str]| {
+            let field = |name: &&str| Field { name: (*name).to_owned(), data_type: DOUBLE };
+            let rows = rows.iter().map(field).collect();
+            Described { rows, ..Described::new("process", "track".to_owned(), Vec::new(), String::new()) }
+        };
+        assert_eq!(check(&[process(&["a", "b"])], &[]), [""; 0]);
+        assert_eq!(process(&["a", "b"]).to_string(), "process track() -> (a double, b double)");
+        assert_eq!(
+            [
+                check(&[process(&[])], &[]),
+                check(&[process(&["a", "a"])], &[]),
+                check(&[process(&["rowtime"])], &[])
+            ],
+            [
+                ["`track` makes rows without a column; give them at least one"],
+                ["`track`: describes the column `a` twice"],
+                ["`track` makes a column `rowtime`, as which a query sees the time of each row; rename it"],
             ]
         );
         assert_eq!(check(&[], &[]), ["describes no function and no column; export at least one"]);

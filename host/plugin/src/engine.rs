@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use wasmtime::component::Linker;
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, StoreContextMut, Trap};
-use weir_event::Clock;
+use weir_event::{Clock, EventTime};
 
 /// Memories of one component: one is usual.
 const MAX_MEMORIES_PER_COMPONENT: u32 = 4;
@@ -208,12 +208,22 @@ fn log(
     let cost = FUEL_PER_LOG_LINE + message.len() as u64;
     let left = store.get_fuel()?.checked_sub(cost).ok_or(Trap::OutOfFuel)?;
     store.set_fuel(left)?;
-    let data = store.data_mut();
-    if data.log_lines_left == 0 {
-        return Ok(());
+    let (data, at) = (store.data(), clock.now());
+    let Some(dropped) = journal.admit(&data.plugin, at, data.log_lines_per_second) else { return Ok(()) };
+    if dropped > 0 {
+        let message = format!(
+            "{dropped} lines came too fast and were dropped, as more than {} a second (`log_lines` of the plugin in weir.yaml)",
+            data.log_lines_per_second
+        );
+        write(data, Level::Warn, message, at, journal);
     }
-    data.log_lines_left -= 1;
-    let (plugin, job, message) = (&*data.plugin, Arc::clone(&data.job), one_line(&message));
+    write(data, level, one_line(&message), at, journal);
+    Ok(())
+}
+
+/// Into the server's log, and to where it is kept.
+fn write(data: &GuestData, level: Level, message: String, at: EventTime, journal: &Journal) {
+    let (plugin, job) = (&*data.plugin, Arc::clone(&data.job));
     let level = match level {
         Level::Debug => {
             tracing::debug!(plugin, "{message}");
@@ -232,6 +242,5 @@ fn log(
             "error"
         }
     };
-    journal.write(&data.plugin, LogLine { number: 0, at: clock.now(), level, job, message });
-    Ok(())
+    journal.write(&data.plugin, LogLine { number: 0, at, level, job, message });
 }

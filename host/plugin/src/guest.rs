@@ -10,16 +10,13 @@ use std::sync::atomic::Ordering;
 use wasmtime::Store;
 use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift, Lower};
 
-/// Log lines that one instance may write: enough to say what is wrong, too few to bury the log.
-const LOG_LINES_PER_INSTANCE: u32 = 100;
-
 /// What a store carries for the host.
 #[derive(Debug)]
 pub(crate) struct GuestData {
     pub(crate) plugin: Arc<str>,
     /// Whose calls it answers; nobody's while a component is admitted.
     pub(crate) job: Arc<str>,
-    pub(crate) log_lines_left: u32,
+    pub(crate) log_lines_per_second: u32,
     limiter: MemoryLimiter,
 }
 
@@ -82,12 +79,12 @@ impl Guest {
         let data = GuestData {
             plugin: Arc::clone(caller.plugin),
             job: Arc::clone(caller.job),
-            log_lines_left: LOG_LINES_PER_INSTANCE,
+            log_lines_per_second: allowed.log_lines_per_second,
             limiter: MemoryLimiter::new(allowed.memory_bytes),
         };
         let mut store = Store::new(&shared.engine, data);
         store.limiter(|data| &mut data.limiter);
-        store.set_hostcall_fuel(shared.limits.output_bytes);
+        store.set_hostcall_fuel(allowed.output_bytes);
         let instance = store
             .set_fuel(allowed.fuel_per_call)
             .and_then(|()| pre.instantiate(&mut store))

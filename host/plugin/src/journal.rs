@@ -40,9 +40,35 @@ pub(crate) struct Journal {
 struct Lines {
     written: u64,
     last: VecDeque<LogLine>,
+    pace: LinePace,
+}
+
+/// How many lines came in the second of the last one.
+#[derive(Debug, Default)]
+struct LinePace {
+    second: i64,
+    admitted: u32,
+    /// Lines that were dropped since one was admitted.
+    dropped: u64,
 }
 
 impl Journal {
+    /// Whether a line may be written now, where so many may be in a second; and how many were not since the last one.
+    pub(crate) fn admit(&self, plugin: &Arc<str>, at: EventTime, per_second: u32) -> Option<u64> {
+        let mut plugins = self.lock();
+        let pace = &mut plugins.entry(Arc::clone(plugin)).or_default().pace;
+        let second = at.millis().div_euclid(1000);
+        if pace.second != second {
+            (pace.second, pace.admitted) = (second, 0);
+        }
+        if pace.admitted >= per_second {
+            pace.dropped += 1;
+            return None;
+        }
+        pace.admitted += 1;
+        Some(std::mem::take(&mut pace.dropped))
+    }
+
     /// Keeps a line; its number is given to it here.
     pub(crate) fn write(&self, plugin: &Arc<str>, mut line: LogLine) {
         let mut plugins = self.lock();
@@ -70,6 +96,15 @@ impl Journal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn so_many_lines_are_written_in_a_second_and_the_others_counted() {
+        let (journal, plugin, other) = (Journal::default(), Arc::from("p"), Arc::from("q"));
+        let admit = |millis: i64| journal.admit(&plugin, EventTime::from_millis(millis), 2);
+        assert_eq!([1000, 1500, 1999, 1999].map(admit), [Some(0), Some(0), None, None]);
+        assert_eq!(journal.admit(&other, EventTime::from_millis(1999), 2), Some(0));
+        assert_eq!([2000, 2000, 2000, 3500].map(admit), [Some(2), Some(0), None, Some(1)]);
+    }
 
     #[test]
     fn the_last_lines_are_kept_and_numbered() {

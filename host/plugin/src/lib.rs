@@ -29,6 +29,7 @@ mod pace;
 mod payloads;
 mod plugin;
 mod pool;
+mod process;
 mod registry;
 mod scalar;
 mod states;

@@ -20,9 +20,11 @@ pub struct Limits {
     pub fuel_per_call: u64,
     /// What one call may give back, in bytes as the host holds it.
     pub output_bytes: usize,
+    /// Lines that a plugin may log in a second, over all jobs that call it.
+    pub log_lines_per_second: u32,
     /// Size of a component file, in bytes.
     pub component_bytes: usize,
-    /// Plugins that may take more or less than the first two say, by name.
+    /// Plugins that may take more or less than the first four say, by name.
     pub of_plugins: BTreeMap<String, Allowed>,
     /// Instances alive at once over all plugins. Each reserves 4 GiB of addresses (not memory) per memory.
     pub instances: u32,
@@ -37,13 +39,29 @@ pub struct Allowed {
     pub memory_bytes: u64,
     /// Budget of one call, in units of fuel.
     pub fuel_per_call: u64,
+    /// What one call may give back, in bytes as the host holds it.
+    pub output_bytes: usize,
+    /// The longest state of an aggregate or of keyed logic, in bytes; at most [`MAX_STATE_BYTES`].
+    pub state_bytes: usize,
+    /// Lines that it may log in a second, over all jobs that call it.
+    pub log_lines_per_second: u32,
 }
 
 impl Limits {
     /// What the plugin of this name may use.
     pub(crate) fn of(&self, plugin: &str) -> Allowed {
-        let all = Allowed { memory_bytes: self.memory_bytes, fuel_per_call: self.fuel_per_call };
-        self.of_plugins.get(plugin).copied().unwrap_or(all)
+        self.of_plugins.get(plugin).copied().unwrap_or_else(|| self.of_all())
+    }
+
+    /// What a plugin may use of which nothing is said.
+    pub fn of_all(&self) -> Allowed {
+        Allowed {
+            memory_bytes: self.memory_bytes,
+            fuel_per_call: self.fuel_per_call,
+            output_bytes: self.output_bytes,
+            state_bytes: MAX_STATE_BYTES,
+            log_lines_per_second: self.log_lines_per_second,
+        }
     }
 
     /// The most memory that any plugin may use, in bytes.
@@ -60,6 +78,8 @@ impl Default for Limits {
             fuel_per_call: 20_000_000,
             // A list of 8192 rows (the largest call) of 2 KiB each.
             output_bytes: 16 << 20,
+            // Enough to see what happens, too few to bury the log of the server.
+            log_lines_per_second: 20,
             of_plugins: BTreeMap::new(),
             // Python's interpreter as a component is about 18 MB.
             component_bytes: 32 << 20,

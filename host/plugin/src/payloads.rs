@@ -14,7 +14,7 @@ use crate::world::{Exports, TypeCheck, World};
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, new_null_array};
 use arrow_schema::DataType as ArrowType;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use weir_connect::ConnectError;
 use weir_format::payload::{DecodedPayloads, PayloadDecoder};
@@ -197,23 +197,30 @@ const MOST_VALUE_BYTES: usize = 1 << 20;
 
 /// Also refuses the rows with a value that is too long to be kept.
 fn without_long_rows(columns: &[ArrayRef], refused: Vec<(usize, String)>) -> Vec<(usize, String)> {
+    let long = long_rows(columns);
+    if long.is_empty() {
+        return refused;
+    }
+    let mut refused: BTreeMap<usize, String> = refused.into_iter().collect();
+    for row in long {
+        refused.entry(row).or_insert_with(|| "makes a value of more than 1 MiB".to_owned());
+    }
+    refused.into_iter().collect()
+}
+
+/// The rows with a value that is too long to be kept.
+pub(crate) fn long_rows(columns: &[ArrayRef]) -> BTreeSet<usize> {
     // A column without lists that is short as a whole has no such value.
     let is_candidate = |column: &&ArrayRef| match column.data_type() {
         ArrowType::List(_) => true,
         ArrowType::Utf8View | ArrowType::BinaryView => column.get_array_memory_size() > MOST_VALUE_BYTES,
         _ => false,
     };
-    let mut long = columns.iter().filter(is_candidate).peekable();
-    if long.peek().is_none() {
-        return refused;
-    }
-    let mut refused: BTreeMap<usize, String> = refused.into_iter().collect();
-    for column in long {
-        for row in (0..column.len()).filter(|row| bytes_of(column, *row) > MOST_VALUE_BYTES) {
-            refused.entry(row).or_insert_with(|| "makes a value of more than 1 MiB".to_owned());
-        }
-    }
-    refused.into_iter().collect()
+    let long = columns.iter().filter(is_candidate);
+    let rows = |column: &ArrayRef| -> Vec<usize> {
+        (0..column.len()).filter(|row| bytes_of(column, *row) > MOST_VALUE_BYTES).collect()
+    };
+    long.flat_map(rows).collect()
 }
 
 /// How many bytes a value takes whose type has no fixed size.

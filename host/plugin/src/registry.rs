@@ -12,6 +12,7 @@ use crate::ledger::{Ledger, LedgerError, Record};
 use crate::limits::Limits;
 use crate::payloads::PluginPayloads;
 use crate::plugin::Plugin;
+use crate::process::{PluginProcess, ProcessWorld};
 use crate::scalar::{PluginScalar, ScalarWorld};
 use crate::usage::PluginUsage;
 use crate::wire::Field;
@@ -27,8 +28,8 @@ use weir_connect::ConnectError;
 use weir_event::Clock;
 use weir_format::payload::{PayloadDecoder, PayloadPlugins};
 use weir_plan::{DecodedColumns, FunctionCatalog, ScalarFunction};
-use weir_timeline::Aggregate;
 use weir_timeline::aggregate::Parameter;
+use weir_timeline::{Aggregate, KeyedLogic};
 
 pub use crate::ledger::VersionStatus;
 
@@ -411,6 +412,28 @@ impl FunctionCatalog for PluginRegistry {
         self.names(&AggregateWorld)
     }
 
+    fn logic_arguments(&self, name: &str) -> Option<Vec<String>> {
+        let (_, function) = self.find(&ProcessWorld, name)?;
+        Some(function.arguments.into_iter().map(|field| field.name).collect())
+    }
+
+    fn logic(
+        &self,
+        job: &str,
+        name: &str,
+        arguments: &[ArrowType],
+        parameters: &[Parameter],
+    ) -> Result<Arc<dyn KeyedLogic>, String> {
+        let found = self.find(&ProcessWorld, name);
+        let (plugin, function) = found.ok_or_else(|| format!("no active plugin has keyed logic `{name}`"))?;
+        let account = self.accounts.of(job, &plugin);
+        Ok(Arc::new(PluginProcess::bind(&account, &function, arguments, parameters)?))
+    }
+
+    fn logic_names(&self) -> Vec<String> {
+        self.names(&ProcessWorld)
+    }
+
     fn decoded(&self, plugin: &str) -> Option<DecodedColumns> {
         let plugin = self.decoding(plugin)?;
         let column = |field: &Field| (field.name.clone(), field.data_type.to_arrow());
@@ -422,6 +445,11 @@ impl FunctionCatalog for PluginRegistry {
         self.list().into_iter().find_map(|plugin| {
             let has_it = |version: &&VersionStatus| version.functions().any(|function| function == name);
             let version = plugin.versions.iter().rfind(has_it)?.version;
+            if let Some((_, function)) = self.find(&ProcessWorld, name) {
+                return Some(format!(
+                    "`{name}` is keyed logic, {function}; write FROM TABLE({name}(TABLE t PARTITION BY k))"
+                ));
+            }
             if let Some(error) = self.unusable.get(&plugin.name).filter(|_| plugin.active == Some(version)) {
                 return Some(format!("{error}"));
             }

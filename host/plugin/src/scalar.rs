@@ -41,13 +41,8 @@ impl World for ScalarWorld {
     fn describe(&self, guest: &mut Guest, exports: &Exports) -> Result<Vec<Described>, Failure> {
         let ((infos,), _) = guest.call::<(), (Vec<FunctionInfo>,)>(exports.find(self, "describe")?, ())?;
         let described = |FunctionInfo { name, arguments, result, description }| Described {
-            kind: self.kind(),
-            name,
-            parameters: Vec::new(),
-            arguments,
             result,
-            algebra: None,
-            description,
+            ..Described::new(self.kind(), name, arguments, description)
         };
         Ok(infos.into_iter().map(described).collect())
     }

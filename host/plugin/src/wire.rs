@@ -10,6 +10,8 @@ pub(crate) const SCALAR_FUNCTIONS: &str = "weir:feature/scalar-functions@0.1.";
 pub(crate) const AGGREGATE_FUNCTIONS: &str = "weir:feature/aggregate-functions@0.1.";
 /// As above.
 pub(crate) const DECODER: &str = "weir:feature/decoder@0.1.";
+/// As above.
+pub(crate) const PROCESSOR: &str = "weir:feature/processor@0.1.";
 /// The interfaces that a component may import.
 pub(crate) const IMPORTS: [&str; 2] = ["weir:feature/platform@0.1.", "weir:feature/types@0.1."];
 /// The name under which the linker offers the platform.
@@ -205,6 +207,38 @@ pub(crate) struct DecodedOut {
     pub(crate) refused: Vec<Refusal>,
 }
 
+/// `processor.process-info`.
+#[derive(Debug, Clone, PartialEq, Eq, ComponentType, Lift)]
+#[component(record)]
+pub(crate) struct ProcessInfo {
+    #[component(name = "name")]
+    pub(crate) name: String,
+    #[component(name = "parameters")]
+    pub(crate) parameters: Vec<Field>,
+    #[component(name = "arguments")]
+    pub(crate) arguments: Vec<Field>,
+    #[component(name = "results")]
+    pub(crate) results: Vec<Field>,
+    #[component(name = "description")]
+    pub(crate) description: String,
+}
+
+/// `processor.progress`.
+#[derive(Debug, Clone, ComponentType, Lift)]
+#[component(record)]
+pub(crate) struct ProgressOut {
+    #[component(name = "states")]
+    pub(crate) states: Vec<Vec<u8>>,
+    #[component(name = "timers")]
+    pub(crate) timers: Vec<Option<i64>>,
+    #[component(name = "taken")]
+    pub(crate) taken: Vec<u32>,
+    #[component(name = "made-by")]
+    pub(crate) made_by: Vec<u32>,
+    #[component(name = "rows")]
+    pub(crate) rows: Vec<ColumnOut>,
+}
+
 /// `platform.level`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ComponentType, Lift)]
 #[component(enum)]
@@ -231,6 +265,13 @@ pub(crate) type CallParams<'a> = (&'a str, &'a [ColumnIn<'a>], u32);
 pub(crate) type DecodeParams<'a> = (&'a [&'a [u8]], &'a [&'a str]);
 /// A decoder's own error, or what it made.
 pub(crate) type DecodeResult = (Result<DecodedOut, String>,);
+/// Keyed logic's own error, or what came of it.
+pub(crate) type ProgressResult = (Result<ProgressOut, String>,);
+/// `processor.on-events`.
+pub(crate) type OnEventsParams<'a> =
+    (&'a str, &'a [Literal], &'a [&'a [u8]], &'a [Option<i64>], &'a [u32], &'a [i64], &'a [ColumnIn<'a>]);
+/// `processor.on-timer`.
+pub(crate) type OnTimerParams<'a> = (&'a str, &'a [Literal], &'a [&'a [u8]], &'a [i64]);
 /// `aggregate-functions.update`.
 pub(crate) type UpdateParams<'a> =
     (&'a str, &'a [Literal], &'a [&'a [u8]], &'a [u32], &'a [i64], &'a [ColumnIn<'a>]);

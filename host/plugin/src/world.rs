@@ -9,6 +9,7 @@ use crate::describe::Described;
 use crate::failure::{Cause, Failure, one_line};
 use crate::guest::Guest;
 use crate::payloads::DecodeWorld;
+use crate::process::ProcessWorld;
 use crate::scalar::ScalarWorld;
 use crate::wire::Field;
 use std::collections::BTreeMap;
@@ -37,7 +38,7 @@ pub(crate) trait World: fmt::Debug + Sync {
 }
 
 /// Every kind.
-pub(crate) const WORLDS: &[&dyn World] = &[&ScalarWorld, &AggregateWorld, &DecodeWorld];
+pub(crate) const WORLDS: &[&dyn World] = &[&ScalarWorld, &AggregateWorld, &ProcessWorld, &DecodeWorld];
 
 /// The exports of a component that the host calls, by interface and name.
 #[derive(Debug, Clone, Default)]

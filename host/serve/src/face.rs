@@ -249,6 +249,7 @@ fn frame(frames: &Frames, read: &[usize]) -> Frame {
     match frames {
         Frames::Grid(_) | Frames::Cumulate(_) | Frames::Table(_) | Frames::Session(_) => Frame::Windows,
         Frames::Lifetime => Frame::Sliding { preceding: None, until: Span::ZERO },
+        Frames::Process => Frame::Mixed,
         Frames::Over(frames) => match read.split_first() {
             Some((first, rest)) if rest.iter().all(|other| frames[*other] == frames[*first]) => {
                 match frames[*first].bounds {

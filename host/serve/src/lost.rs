@@ -34,7 +34,7 @@ impl Lost {
                 .collect::<BTreeMap<_, _>>()
         };
         let (before, after) = (signatures(plugin.active), signatures(Some(version)));
-        let mut lost = Lost::all(plugin);
+        let mut lost = Lost::all(plugin, plugin.active);
         lost.functions.retain(|name| {
             let (before, after) = (before.get(name.as_str()), after.get(name.as_str()));
             before.map(|signature| types_of(signature)) != after.map(|signature| types_of(signature))
@@ -46,12 +46,17 @@ impl Lost {
         lost
     }
 
-    /// What would be lost if the plugin were deleted.
-    pub(crate) fn all(plugin: &PluginStatus) -> Lost {
-        let active = plugin.versions.iter().find(|known| Some(known.version) == plugin.active);
-        let functions = active.into_iter().flat_map(VersionStatus::functions).map(str::to_owned).collect();
-        let mark = active.map_or_else(String::new, |active| format!("@sha256:{}", active.sha256));
-        let decoder = active.filter(|active| active.decodes()).map(|_| plugin.name.clone());
+    /// What would be lost if the plugin were deleted, by version: a job may go on with one that is not active.
+    pub(crate) fn of_versions(plugin: &PluginStatus) -> Vec<Lost> {
+        plugin.versions.iter().map(|known| Lost::all(plugin, Some(known.version))).collect()
+    }
+
+    /// Everything that a version has.
+    fn all(plugin: &PluginStatus, version: Option<u32>) -> Lost {
+        let known = plugin.versions.iter().find(|known| Some(known.version) == version);
+        let functions = known.into_iter().flat_map(VersionStatus::functions).map(str::to_owned).collect();
+        let mark = known.map_or_else(String::new, |known| format!("@sha256:{}", known.sha256));
+        let decoder = known.filter(|known| known.decodes()).map(|_| plugin.name.clone());
         Lost { functions, changed: BTreeMap::new(), mark, decoder }
     }
 
@@ -73,11 +78,13 @@ impl Lost {
         let scalars: Vec<&str> =
             rows.chain(results).chain(derived).map(|expression| expression.canonical()).collect();
         let aggregates = plan.stage.iter().flat_map(|stage| &stage.spec.aggregates);
-        let aggregates: Vec<&str> =
-            aggregates.map(|aggregate| aggregate.function.card().identity.as_str()).collect();
+        let aggregates = aggregates.map(|aggregate| aggregate.function.card().identity.as_str());
+        let logic = plan.stage.iter().filter_map(|stage| stage.spec.process.as_ref());
+        let logic = logic.map(|process| process.logic.card().identity.as_str());
+        let bound: Vec<&str> = aggregates.chain(logic).collect();
         let is_called = |name: &str| {
             scalars.iter().any(|text| calls(text, name, &self.mark))
-                || aggregates.iter().any(|identity| {
+                || bound.iter().any(|identity| {
                     identity.strip_prefix(name).is_some_and(|rest| rest.starts_with('('))
                         && identity.ends_with(&self.mark)
                 })
@@ -96,8 +103,11 @@ impl Lost {
     }
 }
 
-/// A signature without the names of its arguments, which mean nothing to a query.
+/// A signature without the names of its arguments, which mean nothing to a query; except where columns are found by them.
 fn types_of(signature: &str) -> Vec<&str> {
+    if signature.starts_with("process ") {
+        return vec![signature];
+    }
     let Some((function, rest)) = signature.split_once('(') else { return vec![signature] };
     let (arguments, result) = rest.split_once(')').unwrap_or((rest, ""));
     let types = arguments.split(", ").map(|argument| argument.split_once(' ').map_or(argument, |(_, it)| it));

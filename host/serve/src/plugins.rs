@@ -13,6 +13,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use weir_engine::Job;
 use weir_event::suggestion::{instead_of, shown};
@@ -180,7 +181,7 @@ pub(crate) async fn rollback(State(app): State<Arc<App>>, Name(name): Name) -> R
 pub(crate) async fn remove(State(app): State<Arc<App>>, Name(name): Name) -> Result<Response, Problem> {
     let (plugins, engine) = (app.served.plugins.clone(), app.served.engine.clone());
     let deleted = blocking(move || {
-        refuse_to_delete(&Lost::all(&find(&plugins, &name)?), &name, &engine.jobs())?;
+        refuse_to_delete(&Lost::of_versions(&find(&plugins, &name)?), &name, &engine.jobs())?;
         let deleted = plugins.delete(&name).map_err(|error| problem(&error))?;
         tracing::info!(plugin = name, "plugin deleted");
         Ok::<_, Problem>(deleted)
@@ -188,8 +189,12 @@ pub(crate) async fn remove(State(app): State<Arc<App>>, Name(name): Name) -> Res
     Ok(answer(StatusCode::OK, &json!(deleted.await??)))
 }
 
-fn refuse_to_delete(lost: &Lost, plugin: &str, jobs: &[Arc<Job>]) -> Result<(), Problem> {
-    let calling = jobs.iter().map(|job| (job, lost.called_by(job.plan())));
+fn refuse_to_delete(lost: &[Lost], plugin: &str, jobs: &[Arc<Job>]) -> Result<(), Problem> {
+    let called = |job: &Arc<Job>| -> Vec<&str> {
+        let called: BTreeSet<&str> = lost.iter().flat_map(|lost| lost.called_by(job.plan())).collect();
+        called.into_iter().collect()
+    };
+    let calling = jobs.iter().map(|job| (job, called(job)));
     let reasons: Vec<String> = calling
         .filter(|(_, called)| !called.is_empty())
         .map(|(job, called)| {

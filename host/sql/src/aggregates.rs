@@ -309,7 +309,7 @@ fn check_top(arguments: &[&Expr], at: Location) -> Result<(), Refusal> {
 
 /// The parameters that an argument is, if it is a constant: an interval is its milliseconds, an array of constants
 /// all of them.
-fn constants(expression: &Expr, at: Location) -> Result<Option<Vec<Parameter>>, Refusal> {
+pub(crate) fn constants(expression: &Expr, at: Location) -> Result<Option<Vec<Parameter>>, Refusal> {
     match expression {
         Expr::Interval(_) => Ok(Some(vec![Parameter::Int(interval(expression, at)?.millis())])),
         Expr::Array(array) => {

@@ -70,6 +70,7 @@ pub(crate) fn check_changes(
         Some(StageWindows::Over { .. }) => "OVER, which gives a result for each row,",
         Some(StageWindows::Group(GroupWindow { shape: Shape::Session(_), .. })) => "SESSION",
         // A key's rows are kept one by one, and are not told apart from those that take them back.
+        Some(StageWindows::Process(_)) => "keyed logic",
         Some(StageWindows::Lifetime) => "a query without a window",
         Some(StageWindows::Group(_)) => return Some(()),
     };

@@ -7,7 +7,7 @@ use std::fmt::{self, Write};
 use weir_event::Span;
 use weir_event::schema::TAKEN_BACK;
 use weir_plan::{ColumnRole, DerivedFeature, JobPlan, KeyedStage, Transform};
-use weir_timeline::{AggregateSpec, Bounds, Card, Cumulate, Exclude, Frames, OverFrame};
+use weir_timeline::{AggregateSpec, Bounds, Card, Cumulate, Exclude, Frames, OverFrame, ProcessSpec};
 
 /// A plan for people: source columns, filter, keys, windows, aggregates with their algebra, result columns with
 /// their roles, and features with their types.
@@ -77,6 +77,10 @@ fn write_stage(text: &mut String, plan: &JobPlan, stage: &KeyedStage) -> fmt::Re
     if let Some(step) = stage.spec.tail {
         writeln!(text, "  a frame begins at a multiple of {step}, so it may hold rows up to {step} older")?;
     }
+    if let Some(process) = &stage.spec.process {
+        writeln!(text, "logic\n  {}", describe_logic(plan, process))?;
+        return writeln!(text, "  state {}", plan.state_fingerprint);
+    }
     writeln!(text, "aggregates")?;
     for (index, aggregate) in stage.spec.aggregates.iter().enumerate() {
         writeln!(text, "  {index}: {}", describe(plan, stage, aggregate))?;
@@ -100,6 +104,7 @@ fn write_frames(text: &mut String, frames: &Frames, ahead: Option<Span>) -> fmt:
             writeln!(text, "in sessions that end after a pause of more than {}", session.gap)
         }
         Frames::Lifetime => writeln!(text, "over all rows with the same key"),
+        Frames::Process => writeln!(text, "through keyed logic, each key's rows in order of time"),
         Frames::Over(frames) => {
             writeln!(text, "for each row, over rows with the same key")?;
             for (index, frame) in frames.iter().enumerate() {
@@ -138,14 +143,25 @@ fn frame_text(frame: &OverFrame) -> String {
     format!("{bounds}{excluded}")
 }
 
+/// A projected column, as each input has it.
+fn projected(plan: &JobPlan, column: usize) -> String {
+    let of_inputs = plan.inputs.iter().filter_map(|input| input.projection.columns.get(column));
+    let mut texts: Vec<&str> = of_inputs.map(|of| of.canonical()).collect();
+    texts.dedup();
+    texts.join(" or ")
+}
+
+fn describe_logic(plan: &JobPlan, process: &ProcessSpec) -> String {
+    let card = process.logic.card();
+    let arguments: Vec<String> = process.arguments.iter().map(|column| projected(plan, *column)).collect();
+    let results = card.results.iter().map(|(name, data_type)| format!("{name} {}", shown_type(data_type)));
+    let results = results.collect::<Vec<_>>().join(", ");
+    format!("{} of {} -> ({results})", card.identity, arguments.join(", "))
+}
+
 fn describe(plan: &JobPlan, stage: &KeyedStage, aggregate: &AggregateSpec) -> String {
     let card = aggregate.function.card();
-    let projected = |column: &usize| {
-        let of_inputs = plan.inputs.iter().filter_map(|input| input.projection.columns.get(*column));
-        let mut texts: Vec<&str> = of_inputs.map(|of| of.canonical()).collect();
-        texts.dedup();
-        texts.join(" or ")
-    };
+    let projected = |column: &usize| projected(plan, *column);
     let mut text = card.identity.clone();
     let shown = aggregate.arguments.len() - usize::from(stage.present.is_some());
     if shown > 0 {

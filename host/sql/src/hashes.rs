@@ -122,7 +122,7 @@ pub(crate) fn keys(stage: &Stage<'_, '_>) -> String {
 pub(crate) fn unbounded(job: &JobDefinition, stage: &Stage<'_, '_>) -> Option<String> {
     let is_unbounded = match &stage.windows {
         StageWindows::Group(_) => false,
-        StageWindows::Lifetime => true,
+        StageWindows::Lifetime | StageWindows::Process(_) => true,
         StageWindows::Over { frames, .. } => frames.iter().any(|frame| frame.reach().is_none()),
     };
     job.retention.filter(|_| is_unbounded).map(|retention| format!("retention {}", retention.millis()))

@@ -1,9 +1,9 @@
 //! SQL: the text of a query in, a plan out.
 //!
 //! The way of a query: text -> [`tokens`](tokens) (limits, what the parser's tree cannot hold) -> [`parse`](parse)
-//! (one `SELECT`; [`table_function`](table_function) cuts window table functions out before) -> [`relation`](relation) (what FROM
+//! (one `SELECT`; [`table_function`](table_function) and [`process_call`](process_call) cut table functions out before) -> [`relation`](relation) (what FROM
 //! reads, several streams as one) -> [`names`](names) (every column and function is known) ->
-//! [`planner`](planner) (keys, windows, aggregates, result columns) with scalar expressions bound by
+//! [`planner`](planner) (keys, windows, aggregates, result columns; [`process`](process) for keyed logic) with scalar expressions bound by
 //! [`expressions`](expressions) -> a [`weir_plan::JobPlan`]; [`transform`](transform) then adds what is derived of its results.
 //!
 //! Knows: SQL text, sqlparser, DataFusion's expression library; neither's types leave this crate. Must not know:
@@ -29,6 +29,8 @@ mod names;
 mod over;
 mod parse;
 mod planner;
+mod process;
+mod process_call;
 mod relation;
 mod report;
 mod resolution;

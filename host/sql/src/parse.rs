@@ -4,6 +4,7 @@
 
 use crate::dialect::Flink;
 use crate::over::WindowClauses;
+use crate::process_call::{self, ProcessCall};
 use crate::report::{Refusal, START};
 use crate::table_function::{TableFunction, cut, expression};
 use crate::tokens::{Tokens, WrittenLastJoin, lower_first, tokens};
@@ -29,6 +30,8 @@ pub(crate) struct Parsed {
     pub(crate) views: Vec<View>,
     /// The window table function around the table.
     pub(crate) table_function: Option<TableFunction>,
+    /// The keyed logic around the table.
+    pub(crate) process: Option<ProcessCall>,
     /// What columns may be qualified with: the name of what FROM reads, or its alias.
     pub(crate) qualifier: String,
     /// The result columns.
@@ -57,6 +60,7 @@ pub(crate) fn parse(text: &str) -> Result<Parsed, Vec<Refusal>> {
     let Tokens { mut tokens, exclusions, last_join } = tokens(text)?;
     let within = last_join.map(|join| within(&join)).transpose().map_err(|refusal| vec![refusal])?;
     let unnests = unnest::cut(&mut tokens).map_err(|refusal| vec![refusal])?;
+    let process = process_call::cut(&mut tokens).map_err(|refusal| vec![refusal])?;
     let table_function = cut(&mut tokens).map_err(|refusal| vec![refusal])?;
     let query = parse_query(tokens).map_err(|refusal| vec![refusal])?;
     let mut refusals = refused_clauses(&query);
@@ -69,7 +73,9 @@ pub(crate) fn parse(text: &str) -> Result<Parsed, Vec<Refusal>> {
     let source = from(&select.from, named, within).map_err(|found| refusals.extend(found)).ok();
     if let Some(source) = &source {
         refusals.extend(refuse_unread(named, source));
-        refusals.extend(misplaced(table_function.as_ref(), source));
+        let of_window = table_function.as_ref().map(|it| (it.window.kind.name(), it.window.at, it.table_at));
+        let of_logic = process.as_ref().map(|it| (it.name.as_str(), it.at, it.table_at));
+        refusals.extend(of_window.into_iter().chain(of_logic).filter_map(|found| misplaced(found, source)));
         refusals.extend(not_of_streams(&unnests, source));
     }
     let items = items(select.projection).map_err(|found| refusals.extend(found)).ok();
@@ -80,6 +86,7 @@ pub(crate) fn parse(text: &str) -> Result<Parsed, Vec<Refusal>> {
             unnests,
             views: source.views,
             table_function,
+            process,
             qualifier: source.qualifier,
             items,
             filter: select.selection,
@@ -159,14 +166,14 @@ fn other_statement(word: &str) -> String {
     }
 }
 
-/// A window table function in a query inside FROM.
-fn misplaced(function: Option<&TableFunction>, source: &Source) -> Option<Refusal> {
-    let function = function.filter(|function| function.table_at != source.at)?;
-    let name = function.window.kind.name();
-    let message = format!(
-        "{name} is in an inner query, and windows belong in the outer one; write FROM TABLE({name}(TABLE x, ..)) there"
-    );
-    Some(Refusal::new(function.window.at, message))
+/// A table function, by its name, its place and that of its table, in a query inside FROM.
+fn misplaced((name, at, table_at): (&str, Location, Location), source: &Source) -> Option<Refusal> {
+    let message = || {
+        format!(
+            "{name} is in an inner query, and table functions belong in the outer one; write FROM TABLE({name}(TABLE x ..)) there"
+        )
+    };
+    (table_at != source.at).then(|| Refusal::new(at, message()))
 }
 
 /// UNNEST behind what is not a stream, or twice behind one.

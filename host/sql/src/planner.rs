@@ -4,7 +4,7 @@
 
 use crate::aggregates::Aggregates;
 use crate::changes::{Changed, check_changes};
-use crate::expressions::{Bound, Functions, Scope, ScopeColumn};
+use crate::expressions::{Bound, Functions, Scope, ScopeColumn, type_name};
 use crate::features::features;
 use crate::grouping::{grouping, project_keys};
 use crate::hashes::Common;
@@ -12,6 +12,7 @@ use crate::inputs::Reading;
 use crate::labels;
 use crate::last_join::Join;
 use crate::parse::{Item, Parsed, parse};
+use crate::process;
 use crate::relation::{Making, Relation, all_of};
 use crate::report::{Refusal, Report, START};
 use crate::resolution::resolve_names;
@@ -99,8 +100,12 @@ fn plan_query(job: &JobDefinition, catalog: &dyn Catalog, report: &mut Report<'_
     if let Some(join) = &relation.join {
         join.rename(&mut parsed, report);
     }
-    let misnamed = resolve_names(&mut parsed, &making.names(&relation.name, &relation.schema), report);
     let named = Named { job, relation, functions: &functions, aggregates: &aggregates, event_time };
+    let names = making.names(&named.relation.name, &named.relation.schema);
+    if let Some(call) = parsed.process.take() {
+        return process::plan(&named, &call, parsed, &names, report);
+    }
+    let misnamed = resolve_names(&mut parsed, &names, report);
     if !report.has_errors() {
         return named.plan(parsed, report);
     }
@@ -111,12 +116,12 @@ fn plan_query(job: &JobDefinition, catalog: &dyn Catalog, report: &mut Report<'_
 }
 
 /// What a query's names mean.
-struct Named<'n> {
-    job: &'n JobDefinition,
-    relation: Relation,
-    functions: &'n Functions<'n>,
-    aggregates: &'n Aggregates<'n>,
-    event_time: String,
+pub(crate) struct Named<'n> {
+    pub(crate) job: &'n JobDefinition,
+    pub(crate) relation: Relation,
+    pub(crate) functions: &'n Functions<'n>,
+    pub(crate) aggregates: &'n Aggregates<'n>,
+    pub(crate) event_time: String,
 }
 
 impl Named<'_> {
@@ -208,12 +213,12 @@ pub(crate) fn unknown_stream(name: &str, catalog: &dyn Catalog) -> String {
 }
 
 /// A query that has been read, over a table that is known.
-struct Query<'j> {
-    job: &'j JobDefinition,
-    relation: &'j Relation,
-    functions: &'j Functions<'j>,
-    filter: Option<Bound>,
-    parsed: Parsed,
+pub(crate) struct Query<'j> {
+    pub(crate) job: &'j JobDefinition,
+    pub(crate) relation: &'j Relation,
+    pub(crate) functions: &'j Functions<'j>,
+    pub(crate) filter: Option<Bound>,
+    pub(crate) parsed: Parsed,
 }
 
 impl Query<'_> {
@@ -274,7 +279,9 @@ impl Query<'_> {
             }
         }
         let having = match having {
-            Some((Ok(having), at)) => Some(self.condition(&scope, having.expression, at, report)?),
+            Some((Ok(having), at)) => {
+                Some(self.condition(&scope, (having.expression, "HAVING"), at, report)?)
+            }
             Some((Err(refusals), _)) => {
                 report.refuse_all(refusals);
                 return None;
@@ -300,7 +307,7 @@ impl Query<'_> {
         self.finish_keyed(&stage, keyed, &scope, bound, having, report)
     }
 
-    fn bind(
+    pub(crate) fn bind(
         &self,
         scope: &Scope<'_>,
         expression: Expr,
@@ -311,29 +318,38 @@ impl Query<'_> {
         self.checked(bound, at, report)
     }
 
-    fn condition(
+    /// A condition over results; `clause` is what it stands behind.
+    pub(crate) fn condition(
         &self,
         scope: &Scope<'_>,
-        expression: Expr,
+        (expression, clause): (Expr, &str),
         at: Location,
         report: &mut Report<'_>,
     ) -> Option<Bound> {
         let bound = self.checked(scope.bind(expression), at, report)?;
         if bound.data_type != DataType::Boolean {
-            report.refuse(Refusal::new(at, "HAVING needs a condition, such as COUNT(*) > 1"));
+            let message =
+                format!("{clause} needs a condition, not a value of type {}", type_name(&bound.data_type));
+            report.refuse(Refusal::new(at, message));
             return None;
         }
         Some(bound)
     }
 
-    fn checked<T>(&self, result: Result<T, String>, at: Location, report: &mut Report<'_>) -> Option<T> {
+    pub(crate) fn checked<T>(
+        &self,
+        result: Result<T, String>,
+        at: Location,
+        report: &mut Report<'_>,
+    ) -> Option<T> {
         report.take(result.map_err(|message| Refusal::new(at, message)))
     }
 
-    fn spec(&self, stage: &Stage<'_, '_>, report: &mut Report<'_>) -> Option<StageSpec> {
+    pub(crate) fn spec(&self, stage: &Stage<'_, '_>, report: &mut Report<'_>) -> Option<StageSpec> {
         let frames = match &stage.windows {
             StageWindows::Group(window) => self.checked(window.frames(), START, report)?,
             StageWindows::Lifetime => Frames::Lifetime,
+            StageWindows::Process(_) => Frames::Process,
             StageWindows::Over { frames, .. } => Frames::Over(frames.clone()),
         };
         if let Some(refused) = frames.longest().and_then(|longest| self.job.check_retention(longest)) {
@@ -352,6 +368,7 @@ impl Query<'_> {
             tail: self.job.tail.or_else(|| self.relation.join.as_ref().and_then(Join::tail)),
             emit_changes: self.job.emit != Emit::Close,
             results_below: self.relation.join.as_ref().map(|join| join.left_inputs),
+            process: stage.windows.process(),
         };
         match spec.check() {
             Ok(()) => Some(spec),
@@ -364,7 +381,7 @@ impl Query<'_> {
         }
     }
 
-    fn finish_keyed(
+    pub(crate) fn finish_keyed(
         &self,
         stage: &Stage<'_, '_>,
         keyed: KeyedStage,

@@ -21,7 +21,7 @@ use sqlparser::tokenizer::{Location, Span as Place};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use weir_event::Span;
-use weir_timeline::{AggregateSpec, OverFrame, storable};
+use weir_timeline::{AggregateSpec, OverFrame, ProcessSpec, storable};
 
 /// The columns of the stream, and those that are computed from each row.
 pub(crate) struct Rows<'a> {
@@ -85,6 +85,8 @@ pub(crate) enum StageWindows {
     Group(GroupWindow),
     /// GROUP BY without a window.
     Lifetime,
+    /// Keyed logic in FROM.
+    Process(Processing),
     /// OVER; frames are added as they are met.
     Over {
         frames: Vec<OverFrame>,
@@ -93,13 +95,30 @@ pub(crate) enum StageWindows {
     },
 }
 
+/// Keyed logic of a stage.
+#[derive(Debug, Clone)]
+pub(crate) struct Processing {
+    /// What makes its rows.
+    pub(crate) canonical: String,
+    pub(crate) spec: ProcessSpec,
+}
+
 impl StageWindows {
     /// What the query's text has them as.
     fn name(&self) -> &'static str {
         match self {
             StageWindows::Group(window) => window.kind.name(),
             StageWindows::Lifetime => "lifetime aggregates",
+            StageWindows::Process(_) => "keyed logic",
             StageWindows::Over { .. } => "OVER",
+        }
+    }
+
+    /// The keyed logic, if it is that.
+    pub(crate) fn process(&self) -> Option<ProcessSpec> {
+        match self {
+            StageWindows::Process(processing) => Some(processing.spec.clone()),
+            _ => None,
         }
     }
 
@@ -107,7 +126,7 @@ impl StageWindows {
     pub(crate) fn ahead(&self) -> Option<Span> {
         match self {
             StageWindows::Over { ahead, .. } => *ahead,
-            StageWindows::Group(_) | StageWindows::Lifetime => None,
+            StageWindows::Group(_) | StageWindows::Lifetime | StageWindows::Process(_) => None,
         }
     }
 }
@@ -281,8 +300,11 @@ impl Stage<'_, '_> {
     fn frame(&mut self, name: &str, function: &Function, at: Location) -> Result<usize, Refusal> {
         let upper = name.to_uppercase();
         match (&mut self.windows, &function.over) {
-            (StageWindows::Group(_) | StageWindows::Lifetime, None) => Ok(0),
-            (windows @ (StageWindows::Group(_) | StageWindows::Lifetime), Some(_)) => {
+            (StageWindows::Group(_) | StageWindows::Lifetime | StageWindows::Process(_), None) => Ok(0),
+            (
+                windows @ (StageWindows::Group(_) | StageWindows::Lifetime | StageWindows::Process(_)),
+                Some(_),
+            ) => {
                 let message = format!(
                     "{upper} .. OVER and {} in GROUP BY cannot be in one query; write two jobs",
                     windows.name()
@@ -308,7 +330,7 @@ impl Stage<'_, '_> {
     fn rows_are_kept(&self) -> bool {
         match &self.windows {
             StageWindows::Group(window) => matches!(window.shape, Shape::Session(_)),
-            StageWindows::Lifetime | StageWindows::Over { .. } => true,
+            StageWindows::Lifetime | StageWindows::Process(_) | StageWindows::Over { .. } => true,
         }
     }
 
@@ -332,6 +354,7 @@ impl Stage<'_, '_> {
         match &self.windows {
             StageWindows::Group(window) => window.canonical(),
             StageWindows::Lifetime => "lifetime".to_owned(),
+            StageWindows::Process(processing) => processing.canonical.clone(),
             StageWindows::Over { ahead: Some(ahead), .. } => labels::canonical(*ahead),
             StageWindows::Over { frames, .. } => frames.get(frame).map(canonical).unwrap_or_default(),
         }

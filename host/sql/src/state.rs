@@ -42,7 +42,7 @@ pub(crate) fn state_fingerprint(
 
 fn windows(stage: &Stage<'_, '_>) -> String {
     match &stage.windows {
-        StageWindows::Group(_) | StageWindows::Lifetime => stage.describe_frame(0),
+        StageWindows::Group(_) | StageWindows::Lifetime | StageWindows::Process(_) => stage.describe_frame(0),
         StageWindows::Over { frames, .. } => {
             (0..frames.len()).map(|frame| stage.describe_frame(frame)).collect::<Vec<_>>().join(", ")
         }
@@ -76,7 +76,7 @@ pub(crate) fn state_shape(
         .collect();
     match &stage.windows {
         StageWindows::Group(_) => rows.push(stage.describe_frame(0)),
-        StageWindows::Lifetime => {
+        StageWindows::Lifetime | StageWindows::Process(_) => {
             rows.extend([stage.describe_frame(0)].into_iter().chain(unbounded(job, stage)))
         }
         StageWindows::Over { .. } => rows.push("over".to_owned()),

@@ -61,14 +61,14 @@ fn usage(kind: WindowKind) -> String {
     format!("TABLE({}(TABLE rides{partition}, DESCRIPTOR(rowtime), {lengths}))", kind.name())
 }
 
-fn keyword(token: &TokenWithSpan) -> Keyword {
+pub(crate) fn keyword(token: &TokenWithSpan) -> Keyword {
     match &token.token {
         Token::Word(word) => word.keyword,
         _ => Keyword::NoKeyword,
     }
 }
 
-fn word(token: &TokenWithSpan) -> Option<&str> {
+pub(crate) fn word(token: &TokenWithSpan) -> Option<&str> {
     match &token.token {
         Token::Word(word) => Some(&word.value),
         _ => None,
@@ -92,7 +92,7 @@ pub(crate) fn closing(tokens: &[TokenWithSpan], open: usize) -> Option<usize> {
 }
 
 /// The arguments, between commas that stand in no bracket.
-fn split(tokens: &[TokenWithSpan]) -> Vec<&[TokenWithSpan]> {
+pub(crate) fn split(tokens: &[TokenWithSpan]) -> Vec<&[TokenWithSpan]> {
     let mut depth = 0_usize;
     let parts = tokens.split(|token| {
         match token.token {

@@ -19,6 +19,12 @@ pub(crate) fn warn(job: &JobDefinition, windows: &StageWindows, report: &mut Rep
                            it is added to a job that has state";
             report.add(Diagnostic::warning(&*job.file, 1, 1, message));
         }
+        StageWindows::Process(_) if job.retention.is_none() => {
+            let message = "the job has no `retention`, so the newest row of every key, and what its logic remembers, stay for \
+                           ever; write `retention`, such as 365d: a key that pauses longer starts anew, and every key does where it is \
+                           added to a job that has state";
+            report.add(Diagnostic::warning(&*job.file, 1, 1, message));
+        }
         StageWindows::Group(GroupWindow { shape: Shape::Session(_), .. }) => last_sessions(job, report),
         _ => {}
     }

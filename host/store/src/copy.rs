@@ -27,7 +27,7 @@ pub fn copy(folder: &Path, into: &Path, limit_bytes: u64) -> Result<Copied, Stor
         return Ok(Copied::Empty);
     }
     // Held until the copy is made, so that no server starts meanwhile.
-    let _lock = files::lock(folder)?;
+    let _lock = files::lock(folder, files::Patience::Looks)?;
     let failed = |source| StoreError::Io { doing: "copying", path: folder.to_path_buf(), source };
     let bytes = files::tree_bytes(folder).map_err(failed)?;
     if bytes > limit_bytes {

@@ -22,20 +22,30 @@ fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Store
     move |source| StoreError::Io { doing, path: path.to_path_buf(), source }
 }
 
-/// Together a second: far longer than a store of this process that is being closed needs to let go of its files.
-const LOCK_ATTEMPTS: u32 = 50;
+/// Together two seconds: far longer than a store of this process that is being closed needs to let go of its files, and as long
+/// as a server that was killed takes to be gone.
+const LOCK_ATTEMPTS: u32 = 100;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
+/// Whether it is waited for the lock where another process has it: one that was killed may still be going.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    Waits,
+    Looks,
+}
+
 /// Makes the folder and takes its lock, for as long as the file is open.
-pub(crate) fn lock(folder: &Path) -> Result<File, StoreError> {
+pub(crate) fn lock(folder: &Path, patience: Patience) -> Result<File, StoreError> {
     let unusable = |source| StoreError::Folder { folder: folder.to_path_buf(), source };
     make_folder(folder).map_err(unusable)?;
     fs::read_dir(folder).map_err(unusable)?;
     let path = folder.join(LOCK);
     let ours = std::process::id();
-    let held_here =
-        |error: &StoreError| matches!(error, StoreError::Locked { pid: Some(pid), .. } if *pid == ours);
-    let mut file = once_let_go(|| try_lock(folder, &path), held_here)?;
+    let is_held = |error: &StoreError| match error {
+        StoreError::Locked { pid, .. } => patience == Patience::Waits || *pid == Some(ours),
+        _ => false,
+    };
+    let mut file = once_let_go(|| try_lock(folder, &path), is_held)?;
     // Only for the message that a second server gives; the lock itself is the system's.
     let pid = format!("{ours}\n");
     file.set_len(0).and_then(|()| file.write_all(pid.as_bytes())).map_err(io_error("writing", &path))?;
@@ -74,7 +84,7 @@ fn try_lock(folder: &Path, path: &Path) -> Result<File, StoreError> {
 
 #[allow(
     clippy::disallowed_methods,
-    reason = "what is waited for are threads of this process that end; no state hangs on it"
+    reason = "what is waited for are threads and processes that end; no state hangs on it"
 )]
 fn pause() {
     std::thread::sleep(LOCK_PAUSE);

@@ -64,7 +64,7 @@ pub(crate) struct Opened {
 
 /// Opens the folder, or says why not.
 pub(crate) fn open(folder: &Path, options: &StoreOptions) -> Result<Opened, StoreError> {
-    let lock = files::lock(folder)?;
+    let lock = files::lock(folder, files::Patience::Waits)?;
     let id = mark::read_id(folder)?;
     let marks = Marks::read(&options.marks, id.as_deref());
     refuse_others(folder, &marks, options)?;

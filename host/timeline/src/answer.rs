@@ -49,18 +49,21 @@ pub struct Inserted {
 pub struct Results {
     /// Whose result.
     pub slots: Vec<Slot>,
-    /// One array per aggregate of the stage.
+    /// One array per aggregate of the stage; of keyed logic one per column of its rows.
     pub values: Vec<ArrayRef>,
     /// Of windows and sessions: `[start, end)`, milliseconds. A session is told from others by its start.
     pub windows: Vec<(i64, i64)>,
     /// `OVER` only: the event, by time in milliseconds and rank.
     pub events: Vec<(i64, Rank)>,
-    /// `OVER` only: one array per carried column.
+    /// Keyed logic only: what tells each row from the others of its key, its time in milliseconds and its number among
+    /// those that were made at that time.
+    pub made: Vec<(i64, u32)>,
+    /// `OVER`: one array per carried column. Keyed logic: one of the rows' times.
     pub carried: Vec<ArrayRef>,
     /// Whether a result of the same identity may have been returned before; the last one counts.
     pub revised: Vec<bool>,
-    /// Sessions only, else empty: whether a result that was returned before is no more, as a late row joined it to an
-    /// older one or moved its start. Its values are those of no row. See [`Results::is_deleted`].
+    /// Sessions and keyed logic only, else empty: whether a result that was returned before is no more, as a late row joined
+    /// a session to an older one or moved its start, or logic makes another row of it. Its values are those of no row. See [`Results::is_deleted`].
     pub deleted: Vec<bool>,
     /// Values that could not be computed: each is null.
     pub errors: Vec<ResultError>,
@@ -141,6 +144,11 @@ pub enum Question {
         /// Where the frames end.
         as_of: EventTime,
     },
+    /// For keyed logic: the newest row that it has made at this time, of events and timers at it too.
+    Process {
+        /// How far the logic goes.
+        as_of: EventTime,
+    },
 }
 
 /// The answer to a [`Question`].
@@ -199,8 +207,8 @@ pub struct AboutValues {
 /// Names one stored block of a key; with the key it is unique in a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Block {
-    /// What kind of block it is: [`Block::TILES`], [`Block::ROWS`], [`Block::RUNS`], [`Block::EMITTED`] or
-    /// [`Block::KEPT`].
+    /// What kind of block it is: [`Block::TILES`], [`Block::ROWS`], [`Block::RUNS`], [`Block::EMITTED`],
+    /// [`Block::KEPT`] or [`Block::MEMORIES`].
     pub column: u16,
     /// Level of the tile; 0 is the finest.
     pub level: u8,
@@ -220,6 +228,8 @@ impl Block {
     pub const EMITTED: u16 = 3;
     /// The column of windows that stay as they were before a late row came into their panes.
     pub const KEPT: u16 = 4;
+    /// The column of what keyed logic remembers.
+    pub const MEMORIES: u16 = 5;
 }
 
 /// Takes stored blocks: key, name, and the bytes or `None` if the block is gone.
@@ -255,7 +265,7 @@ impl DecodeError {
 pub struct Stats {
     /// Keys with state.
     pub keys: u64,
-    /// (key, tile) pairs; of sessions and lifetime aggregates, how many there are.
+    /// (key, tile) pairs; of sessions and lifetime aggregates, how many there are; of keyed logic, keys that it remembers.
     pub tiles: u64,
     /// Rows in row logs.
     pub rows: u64,

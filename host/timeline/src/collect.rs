@@ -66,7 +66,10 @@ impl Collector {
     }
 }
 
-fn join(mut parts: Vec<ArrayRef>, data_type: &arrow_schema::DataType) -> Result<ArrayRef, AggregateError> {
+pub(crate) fn join(
+    mut parts: Vec<ArrayRef>,
+    data_type: &arrow_schema::DataType,
+) -> Result<ArrayRef, AggregateError> {
     match parts.len() {
         0 => Ok(new_empty_array(data_type)),
         1 => Ok(parts.remove(0)),

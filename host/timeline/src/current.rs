@@ -8,8 +8,9 @@ use crate::answer::{Question, ResultError, Results, Slot, Values};
 use crate::over::OverStage;
 use crate::spec::Frames;
 use crate::timeline::{Stage, Timelines};
-use arrow_array::{Array, ArrayRef};
+use arrow_array::{Array, ArrayRef, TimestampMillisecondArray};
 use std::ops::Range;
+use std::sync::Arc;
 use weir_event::{EventTime, Rank};
 
 /// A result of a key, with what tells it from others.
@@ -18,6 +19,7 @@ struct Current {
     values: Values,
     window: Option<(EventTime, EventTime)>,
     event: Option<(i64, Rank)>,
+    made: Option<(i64, u32)>,
 }
 
 impl Timelines {
@@ -48,18 +50,28 @@ impl Timelines {
                     return Ok(Vec::new());
                 };
                 let values = finish(&Question::Over { as_of: EventTime::from_millis(time) })?;
-                Ok(vec![Current { slot, values, window: None, event: Some((time, rank)) }])
+                Ok(vec![Current { slot, values, window: None, event: Some((time, rank)), made: None }])
+            }
+            (Stage::Process(process), _) => {
+                let Some((made, columns)) = process.newest(slot.0) else { return Ok(Vec::new()) };
+                let values = Values { values: columns, ..of_row(made.0) };
+                Ok(vec![Current { slot, values, window: None, event: None, made: Some(made) }])
             }
             (_, Frames::Lifetime) => {
                 let values = finish(&Question::Lifetime { as_of: EventTime::MAX })?;
-                Ok(vec![Current { slot, values, window: None, event: None }])
+                Ok(vec![Current { slot, values, window: None, event: None, made: None }])
             }
             (_, Frames::Session(_)) => {
                 let as_of = if is_open_shown { EventTime::MAX } else { settled };
                 let values = finish(&Question::Session { as_of })?;
                 let window = values.window.filter(|(_, end)| is_open_shown || *end < settled);
-                let current =
-                    window.map(|window| Current { slot, values, window: Some(window), event: None });
+                let current = window.map(|window| Current {
+                    slot,
+                    values,
+                    window: Some(window),
+                    event: None,
+                    made: None,
+                });
                 Ok(current.into_iter().collect())
             }
             (_, frames) => {
@@ -68,7 +80,7 @@ impl Timelines {
                 let asked = windows.complete_at(settled).into_iter().chain(open);
                 let current = asked.map(|(start, end)| {
                     let values = finish(&Question::Window { start, end })?;
-                    Ok(Current { slot, values, window: Some((start, end)), event: None })
+                    Ok(Current { slot, values, window: Some((start, end)), event: None, made: None })
                 });
                 current.collect()
             }
@@ -83,6 +95,21 @@ impl OverStage {
         let number = self.newest_result(log, log.first_at(before), log.start())?;
         let (block, row) = log.row(number);
         Some((log.time(number), block.rank(row)))
+    }
+}
+
+/// What is known of a row of keyed logic beside its columns.
+fn of_row(time: i64) -> Values {
+    let time_column: ArrayRef = Arc::new(TimestampMillisecondArray::from(vec![time]));
+    Values {
+        values: Vec::new(),
+        rows: vec![1],
+        newest: vec![Some(EventTime::from_millis(time))],
+        oldest: vec![None],
+        carried: vec![time_column],
+        event: None,
+        window: None,
+        errors: Vec::new(),
     }
 }
 
@@ -110,6 +137,7 @@ fn joined(found: Vec<Current>) -> Result<Results, AggregateError> {
             .filter_map(|it| it.window.map(|(start, end)| (start.millis(), end.millis())))
             .collect(),
         events: found.iter().filter_map(|current| current.event).collect(),
+        made: found.iter().filter_map(|current| current.made).collect(),
         carried: (0..carried).map(|at| column(&|values| &values.carried[at])).collect::<Result<_, _>>()?,
         revised: vec![true; found.len()],
         errors: errors.collect(),

@@ -90,8 +90,8 @@ impl Edit {
             Block::KEPT => kept::restated(stored, &self.states),
             Block::RUNS => runs::restated(stored, &self.states),
             Block::ROWS => self.rows(stored),
-            // It says nothing of aggregates.
-            Block::EMITTED => Some(stored.to_vec()),
+            // The one says nothing of aggregates, and of the other there is one logic, which is the same.
+            Block::EMITTED | Block::MEMORIES => Some(stored.to_vec()),
             _ => return Err(DecodeError::no_column(block)),
         };
         translated.map(Some).ok_or_else(|| DecodeError::new(block, "its bytes do not read"))

@@ -5,6 +5,7 @@
 use crate::aggregate::{AggregateError, Input, States};
 use crate::answer::Rows;
 use crate::geometry::{Geometry, PaneStart};
+use crate::marks::Marks;
 use crate::row_log::gather::Gather;
 use crate::row_log::{Layout, Log};
 use crate::slots::counted;
@@ -28,14 +29,26 @@ pub(crate) struct Feeder {
     arguments: Vec<(usize, Gather)>,
     filter: Option<usize>,
     edits: Option<u32>,
+    /// Rows that carry these are left out.
+    without: Option<Marks>,
 }
 
 impl Feeder {
     pub(crate) fn new(layout: &Layout, aggregate: &AggregateSpec) -> Feeder {
-        let kept = |input: &usize| layout.position(*input).map(|at| (at, Gather::new(&layout.types[at])));
-        let arguments = aggregate.arguments.iter().filter_map(kept).collect();
         let filter = aggregate.filter.and_then(|filter| layout.position(filter));
-        Feeder { times: Vec::new(), ranks: Vec::new(), arguments, filter, edits: aggregate.edits }
+        Feeder { filter, edits: aggregate.edits, ..Feeder::of_columns(layout, &aggregate.arguments) }
+    }
+
+    /// Of these input columns, of all rows.
+    pub(crate) fn of_columns(layout: &Layout, inputs: &[usize]) -> Feeder {
+        let kept = |input: &usize| layout.position(*input).map(|at| (at, Gather::new(&layout.types[at])));
+        let arguments = inputs.iter().filter_map(kept).collect();
+        Feeder { times: Vec::new(), ranks: Vec::new(), arguments, filter: None, edits: None, without: None }
+    }
+
+    /// Without rows that carry these marks.
+    pub(crate) fn without(self, marks: Marks) -> Feeder {
+        Feeder { without: Some(marks), ..self }
     }
 
     /// How many rows it has.
@@ -47,12 +60,14 @@ impl Feeder {
     pub(crate) fn push(&mut self, log: &Log, rows: Range<u64>) {
         log.for_each(rows, |block, rows| {
             let (filter, edits) = (self.filter.map(|filter| &block.columns[filter]), self.edits);
-            if filter.is_none() && edits.is_none() {
+            let without = self.without.filter(|_| !block.is_unmarked());
+            if filter.is_none() && edits.is_none() && without.is_none() {
                 return self.push_rows(block, rows);
             }
             let passes = |row: &usize| {
                 filter.is_none_or(|filter| filter.is_true(*row))
                     && edits.is_none_or(|edits| block.edits(*row) < i64::from(edits))
+                    && without.is_none_or(|without| !block.marks(*row).has_any(without))
             };
             rows.filter(passes).for_each(|row| self.push_rows(block, row..row + 1));
         });

@@ -81,7 +81,7 @@ impl Geometry {
             Frames::Grid(grid) => Some(Geometry::Sliding(*grid, grid.pane())),
             Frames::Cumulate(cumulate) => Some(Geometry::Growing(*cumulate)),
             Frames::Table(table) => Some(Geometry::Given(table.starts.clone())),
-            Frames::Session(_) | Frames::Lifetime | Frames::Over(_) => None,
+            Frames::Session(_) | Frames::Lifetime | Frames::Process | Frames::Over(_) => None,
         }
     }
 

@@ -19,6 +19,7 @@ mod marks;
 mod measured;
 mod over;
 mod pane;
+mod process;
 mod row_log;
 mod runs;
 pub mod series;
@@ -44,10 +45,12 @@ pub use answer::{
     Results, Rows, Slot, Stats, Values, list_view_type, to_list_views, to_lists,
 };
 pub use edit::{Edit, Origins};
+pub use process::logic::{Events, FailedKey, KeyedLogic, LogicCard, Progress, Turn};
 pub use series::series;
 pub use snapshot::{Folded, Snapshot};
 pub use spec::{
-    AggregateSpec, Bounds, Exclude, Frames, Grid, MAX_PANES, OverFrame, SpecError, StageSpec, storable,
+    AggregateSpec, Bounds, Exclude, Frames, Grid, MAX_PANES, OverFrame, ProcessSpec, SpecError, StageSpec,
+    storable,
 };
 pub use taking_back::taking_back;
 pub use timeline::Timelines;

@@ -31,7 +31,8 @@
 //! * A run (`runs/table.rs`): `CHANGED`, `LISTED`, `REFOLD`, `DIRTY`, `STORED`. That it was returned is said by the end
 //!   that it was returned with.
 //! * A row of a log (`row_log/block.rs`), which is an event: `RETURNED` or `STALE` where that was before it was settled,
-//!   and neither else; `LISTED`, `DUE`. Of a session's row: `REFUSED`.
+//!   and neither else; `LISTED`, `DUE`. Of a session's row: `REFUSED`. Of an event of keyed logic: `REFUSED`, and `LISTED` where that
+//!   was told of the timer behind it.
 //!
 //! Knows which marks there are and how their numbers are stored. Must not know what carries them.
 

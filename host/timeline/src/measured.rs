@@ -24,6 +24,11 @@ impl Measured {
         self.changes.saturating_mul(BYTES_PER_ROW) > self.bytes
     }
 
+    /// So many bytes were written to what is held, which may be as large as it was; whether a walk is due.
+    pub(crate) fn is_due_after_bytes(&mut self, bytes: u64) -> bool {
+        self.is_due_after((bytes / BYTES_PER_ROW) as usize)
+    }
+
     /// A walk has found so much.
     pub(crate) fn set(&mut self, bytes: u64, things: u64) {
         *self = Measured { bytes, things, changes: 0 };

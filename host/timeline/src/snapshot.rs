@@ -8,8 +8,9 @@ use crate::answer::{AboutValues, ManyValues, ResultError, Values, shape_lists};
 use crate::feed::Feed;
 use crate::slots::counted;
 use crate::spec::StageSpec;
-use arrow_array::{Array, ArrayRef, new_null_array};
+use arrow_array::{Array, ArrayRef, TimestampMillisecondArray, new_null_array};
 use arrow_select::concat::concat;
+use std::sync::Arc;
 use weir_event::EventTime;
 
 /// What a question needs of a key's timeline, copied out of it.
@@ -22,7 +23,26 @@ pub struct Snapshot {
     pub(crate) carried: Vec<ArrayRef>,
     pub(crate) event: Option<EventTime>,
     pub(crate) window: Option<(EventTime, EventTime)>,
+    /// What has yet to go on to the time asked for.
+    unfinished: Option<Box<dyn Unfinished>>,
     list_views: bool,
+}
+
+/// Something that is left to do when nobody waits, and that finds a row.
+pub(crate) trait Unfinished: Send {
+    fn finish(self: Box<Self>) -> Result<FoundRow, AggregateError>;
+}
+
+/// A row that was found: its columns, its time as a column, and what is known of it.
+pub(crate) struct FoundRow {
+    pub(crate) values: Vec<ArrayRef>,
+    pub(crate) time: ArrayRef,
+    pub(crate) about: AboutValues,
+}
+
+/// The time of no row.
+pub(crate) fn no_time() -> ArrayRef {
+    Arc::new(TimestampMillisecondArray::from(vec![None]))
 }
 
 /// One aggregate's share.
@@ -59,8 +79,30 @@ impl Snapshot {
             carried: carried.collect(),
             event: None,
             window: None,
+            unfinished: None,
             list_views: false,
         }
+        .or_nothing(spec)
+    }
+
+    /// Of keyed logic: that there is no row.
+    fn or_nothing(mut self, spec: &StageSpec) -> Snapshot {
+        if let Some(process) = &spec.process {
+            let values = process.types().map(|data_type| new_null_array(data_type, 1));
+            self.set_row(values.collect(), no_time());
+        }
+        self
+    }
+
+    fn set_row(&mut self, values: Vec<ArrayRef>, time: ArrayRef) {
+        let part = |values| Part::Value(Finished { values, errors: Vec::new() });
+        self.parts = values.into_iter().map(part).collect();
+        self.carried = vec![time];
+    }
+
+    /// What is found follows when this is finished.
+    pub(crate) fn unfinished(self, what: impl Unfinished + 'static) -> Snapshot {
+        Snapshot { unfinished: Some(Box::new(what)), ..self }
     }
 
     /// Whether lists are wanted as views.
@@ -69,7 +111,12 @@ impl Snapshot {
     }
 
     /// Folds what was copied: what is left to do can be done for many at once.
-    pub fn fold(self) -> Result<Folded, AggregateError> {
+    pub fn fold(mut self) -> Result<Folded, AggregateError> {
+        if let Some(unfinished) = self.unfinished.take() {
+            let FoundRow { values, time, about } = unfinished.finish()?;
+            (self.rows, self.newest, self.oldest) = (about.rows, about.newest, about.oldest);
+            self.set_row(values, time);
+        }
         let parts = self.parts.into_iter().map(Part::fold).collect::<Result<_, _>>()?;
         let Snapshot { as_of, rows, newest, oldest, carried, event, window, list_views, .. } = self;
         let about = AboutValues { rows, newest, oldest, event, window };

@@ -4,6 +4,7 @@
 
 use crate::aggregate::value::kind_of;
 use crate::aggregate::{Aggregate, Algebra};
+use crate::process::logic::KeyedLogic;
 use crate::windows::{Cumulate, Session, Table};
 use arrow_schema::DataType;
 use std::sync::Arc;
@@ -38,6 +39,24 @@ pub struct StageSpec {
     /// `OVER` only: rows of sources below this have results, and rows of the others are joined to them: these alone are
     /// what aggregates take in, as their filters say. `None`: all rows have results, and all are taken in.
     pub results_below: Option<u16>,
+    /// Of [`Frames::Process`] alone, and always there: the logic that events go through.
+    pub process: Option<ProcessSpec>,
+}
+
+/// The keyed logic of a stage. Its results are the columns of the rows that it makes, and their time.
+#[derive(Debug, Clone)]
+pub struct ProcessSpec {
+    /// The code.
+    pub logic: Arc<dyn KeyedLogic>,
+    /// Input columns of its arguments.
+    pub arguments: Vec<usize>,
+}
+
+impl ProcessSpec {
+    /// The types of its rows' columns.
+    pub fn types(&self) -> impl Iterator<Item = &DataType> {
+        self.logic.card().results.iter().map(|(_, data_type)| data_type)
+    }
 }
 
 /// Panes of one window at most: what a window's value is merged from when it is asked for out of turn, and what a
@@ -107,6 +126,9 @@ pub enum SpecError {
         "a column of type {0} cannot be kept; use a whole number, double, boolean, timestamp, text or bytes"
     )]
     Type(DataType),
+    /// Keyed logic without frames of its kind, or the other way round.
+    #[error("keyed logic goes with frames of its own, and these with keyed logic")]
+    Logic,
     /// A filter that is no boolean.
     #[error("a filter must be boolean, not {0}")]
     Filter(DataType),
@@ -123,6 +145,12 @@ impl StageSpec {
     pub fn check(&self) -> Result<(), SpecError> {
         self.frames.check(self.retention)?;
         self.check_tail()?;
+        if self.process.is_some() != (self.frames == Frames::Process) {
+            return Err(SpecError::Logic);
+        }
+        for argument in self.process.iter().flat_map(|process| &process.arguments) {
+            self.input(*argument)?;
+        }
         let frames = self.frames.count();
         for aggregate in &self.aggregates {
             if aggregate.frame >= frames {
@@ -168,7 +196,7 @@ impl StageSpec {
         match &self.frames {
             Frames::Session(_) => self.history.min(retention),
             // Their retention is the length of a frame or of a pause.
-            Frames::Over(_) | Frames::Lifetime => self.history,
+            Frames::Over(_) | Frames::Lifetime | Frames::Process => self.history,
             frames => {
                 let longest = frames.longest().unwrap_or(Span::ZERO).millis();
                 let after_window = Span::from_millis(retention.millis().saturating_sub(longest));
@@ -191,7 +219,9 @@ impl StageSpec {
         match &self.frames {
             Frames::Grid(grid) => (grid.size.millis() as f64 / grid.slide.millis() as f64).max(1.0),
             Frames::Cumulate(cumulate) => cumulate.size.millis() as f64 / cumulate.step.millis() as f64,
-            Frames::Table(_) | Frames::Session(_) | Frames::Lifetime | Frames::Over(_) => 1.0,
+            Frames::Table(_) | Frames::Session(_) | Frames::Lifetime | Frames::Over(_) | Frames::Process => {
+                1.0
+            }
         }
     }
 
@@ -211,7 +241,7 @@ impl StageSpec {
     /// Whether any rows are kept.
     pub(crate) fn keeps_rows(&self) -> bool {
         match self.frames {
-            Frames::Over(_) | Frames::Session(_) | Frames::Lifetime => true,
+            Frames::Over(_) | Frames::Session(_) | Frames::Lifetime | Frames::Process => true,
             Frames::Grid(_) | Frames::Cumulate(_) | Frames::Table(_) => {
                 self.aggregates.iter().any(AggregateSpec::is_ordered)
             }
@@ -225,7 +255,8 @@ impl StageSpec {
         let aggregates = self.aggregates.iter().filter(|it| keeps_rows || it.is_ordered());
         let columns = aggregates.flat_map(|it| it.arguments.iter().copied().chain(it.filter));
         let carried = self.carried.iter().copied().filter(|_| is_over);
-        columns.chain(carried).collect()
+        let given = self.process.iter().flat_map(|process| process.arguments.iter().copied());
+        columns.chain(carried).chain(given).collect()
     }
 }
 
@@ -266,6 +297,9 @@ pub enum Frames {
     /// No window: everything of a key. Nothing ever closes; values come from [`crate::Timelines::changes`] and
     /// lookups. With a [`StageSpec::retention`], a pause longer than that makes the value start anew.
     Lifetime,
+    /// No window: events go through keyed logic, [`StageSpec::process`], whose rows are the results. With a
+    /// [`StageSpec::retention`], a pause longer than that makes it begin anew.
+    Process,
     /// `OVER`: a result for each event, over frames that end at it or before it.
     Over(Vec<OverFrame>),
 }
@@ -285,7 +319,7 @@ impl Frames {
                 let lengths = table.starts.windows(2).map(|pair| pair[1].saturating_sub(pair[0]));
                 lengths.max().map(Span::from_millis)
             }
-            Frames::Session(_) | Frames::Lifetime => None,
+            Frames::Session(_) | Frames::Lifetime | Frames::Process => None,
             Frames::Over(frames) => frames.iter().filter_map(OverFrame::reach).max(),
         }
     }
@@ -296,7 +330,7 @@ impl Frames {
             Frames::Cumulate(cumulate) => cumulate.check(),
             Frames::Table(table) => table.check(),
             Frames::Session(session) if session.gap.millis() <= 0 => Err(SpecError::EmptyGap),
-            Frames::Session(_) | Frames::Lifetime => Ok(()),
+            Frames::Session(_) | Frames::Lifetime | Frames::Process => Ok(()),
             Frames::Over(frames) => match frames.iter().position(|frame| !frame.is_sound(retention)) {
                 Some(frame) => Err(SpecError::Backwards(frame)),
                 None => Ok(()),

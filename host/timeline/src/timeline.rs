@@ -12,6 +12,7 @@ use crate::geometry::Geometry;
 use crate::grid::GridStage;
 use crate::measured::Measured;
 use crate::over::OverStage;
+use crate::process::ProcessStage;
 use crate::runs::RunStage;
 use crate::slots::Slots;
 use crate::snapshot::Snapshot;
@@ -47,6 +48,7 @@ use weir_event::EventTime;
 ///     tail: None,
 ///     emit_changes: false,
 ///     results_below: None,
+///     process: None,
 /// };
 /// let mut timelines = Timelines::new(Arc::new(spec)).unwrap();
 /// let slot = timelines.slot_or_insert(b"u1", key_hash(b"u1"));
@@ -89,6 +91,7 @@ pub(crate) enum Stage {
     Grid(Box<GridStage>),
     Runs(Box<RunStage>),
     Over(Box<OverStage>),
+    Process(Box<ProcessStage>),
 }
 
 impl Timelines {
@@ -99,6 +102,7 @@ impl Timelines {
             Frames::Over(frames) => {
                 OverStage::new(spec.clone(), frames).map(|stage| Stage::Over(Box::new(stage)))
             }
+            Frames::Process => ProcessStage::new(spec.clone()).map(|stage| Stage::Process(Box::new(stage))),
             frames => match Geometry::new(frames) {
                 Some(geometry) => Some(Stage::Grid(Box::new(GridStage::new(spec.clone(), geometry)))),
                 None => RunStage::new(spec.clone()).map(|stage| Stage::Runs(Box::new(stage))),
@@ -149,6 +153,7 @@ impl Timelines {
             Stage::Grid(grid) => &grid.spec,
             Stage::Runs(runs) => &runs.spec,
             Stage::Over(over) => &over.spec,
+            Stage::Process(process) => &process.spec,
         }
     }
 
@@ -193,6 +198,7 @@ impl Timelines {
             Stage::Grid(grid) => grid.insert(&mut self.slots, rows),
             Stage::Runs(runs) => runs.insert(&mut self.slots, rows),
             Stage::Over(over) => over.insert(&mut self.slots, rows, gives_results),
+            Stage::Process(process) => process.insert(&mut self.slots, rows),
         }?;
         if !inserted.too_late.is_empty() && self.slots.are_many_idle() {
             // A flood of rows that do not count, each of another key, must not fill the memory.
@@ -211,7 +217,13 @@ impl Timelines {
             Stage::Grid(grid) => grid.settle(&mut self.slots, to.millis()),
             Stage::Runs(runs) => runs.settle(to.millis()),
             Stage::Over(over) => over.settle(to.millis(), self.wanted),
+            Stage::Process(process) => process.settle(&mut self.slots, to.millis(), self.wanted),
         };
+        if let Stage::Process(process) = &mut self.stage
+            && self.measured.is_due_after_bytes(process.written_bytes())
+        {
+            self.measure();
+        }
         self.shaped(results?)
     }
 
@@ -228,7 +240,7 @@ impl Timelines {
             Stage::Grid(grid) => grid.changes(&mut self.slots),
             Stage::Runs(runs) => runs.changes(),
             Stage::Over(over) if self.wanted == Wanted::Results => over.changes(),
-            Stage::Over(_) => Ok(Results::default()),
+            Stage::Over(_) | Stage::Process(_) => Ok(Results::default()),
         };
         self.shaped(results?)
     }
@@ -248,7 +260,8 @@ impl Timelines {
             Stage::Grid(grid) => grid.flush(&mut self.slots, limit),
             Stage::Runs(runs) => runs.flush(),
             Stage::Over(over) if self.wanted == Wanted::Results => over.flush(),
-            Stage::Over(_) => Ok(Results::default()),
+            Stage::Process(process) if self.wanted == Wanted::Results => process.flush(&mut self.slots),
+            Stage::Over(_) | Stage::Process(_) => Ok(Results::default()),
         };
         self.shaped(results?)
     }
@@ -271,6 +284,7 @@ impl Timelines {
             Stage::Grid(grid) => grid.next_result(),
             Stage::Runs(runs) => runs.next_result(),
             Stage::Over(over) => over.next_result(),
+            Stage::Process(process) => process.next_result(),
         };
         next.map(EventTime::from_millis)
     }
@@ -291,6 +305,9 @@ impl Timelines {
                 runs.snapshot(slot.0, as_of.millis())
             }
             (Stage::Over(over), Question::Over { as_of }) => over.snapshot(slot.0, as_of.millis()),
+            (Stage::Process(process), Question::Process { as_of }) => {
+                process.snapshot(slot.0, as_of.millis())
+            }
             _ => self.plain_absent(),
         }
     }
@@ -303,7 +320,7 @@ impl Timelines {
     fn plain_absent(&self) -> Snapshot {
         match &self.stage {
             Stage::Over(over) => Snapshot::absent(&over.spec, over.frames.len()),
-            Stage::Grid(_) | Stage::Runs(_) => Snapshot::absent(self.spec(), 1),
+            Stage::Grid(_) | Stage::Runs(_) | Stage::Process(_) => Snapshot::absent(self.spec(), 1),
         }
     }
 
@@ -323,6 +340,10 @@ impl Timelines {
                 over.expire(&mut self.slots);
                 over.forget(&self.slots.free_idle());
             }
+            Stage::Process(process) => {
+                process.expire(&mut self.slots);
+                process.forget(&self.slots.free_idle());
+            }
         }
     }
 
@@ -333,6 +354,7 @@ impl Timelines {
             Stage::Grid(grid) => grid.horizon(),
             Stage::Runs(runs) => runs.horizon(),
             Stage::Over(over) => over.horizon(),
+            Stage::Process(process) => process.horizon(),
         })
     }
 
@@ -350,6 +372,7 @@ impl Timelines {
             Stage::Grid(grid) => grid.encode_dirty(&self.slots, &mut left, out),
             Stage::Runs(runs) => runs.encode_dirty(&self.slots, &mut left, out),
             Stage::Over(over) => over.encode_dirty(&self.slots, &mut left, out),
+            Stage::Process(process) => process.encode_dirty(&self.slots, &mut left, out),
         }
         left > 0
     }
@@ -360,6 +383,7 @@ impl Timelines {
             Stage::Grid(grid) => grid.encode_all(&self.slots, out),
             Stage::Runs(runs) => runs.encode_all(&self.slots, out),
             Stage::Over(over) => over.encode_all(&self.slots, out),
+            Stage::Process(process) => process.encode_all(&self.slots, out),
         }
     }
 
@@ -368,7 +392,7 @@ impl Timelines {
         match &self.stage {
             Stage::Grid(grid) => grid.is_gone(block),
             Stage::Over(over) => over.is_gone(block),
-            Stage::Runs(_) => false,
+            Stage::Runs(_) | Stage::Process(_) => false,
         }
     }
 
@@ -379,6 +403,7 @@ impl Timelines {
             Stage::Grid(grid) => grid.decode(&mut self.slots, slot, block, bytes),
             Stage::Runs(runs) => runs.decode(&mut self.slots, slot, block, bytes),
             Stage::Over(over) => over.decode(&mut self.slots, slot, block, bytes),
+            Stage::Process(process) => process.decode(&mut self.slots, slot, block, bytes),
         }
     }
 
@@ -391,6 +416,7 @@ impl Timelines {
             Stage::Grid(grid) => grid.restore_done(settled, oldest),
             Stage::Runs(runs) => runs.restore_done(&self.slots, settled, oldest),
             Stage::Over(over) => over.restore_done(settled, oldest),
+            Stage::Process(process) => process.restore_done(&self.slots, settled, oldest),
         };
         if damaged.is_empty() {
             self.measure();
@@ -406,6 +432,7 @@ impl Timelines {
             Stage::Grid(grid) => grid.settled(),
             Stage::Runs(runs) => runs.settled(),
             Stage::Over(over) => over.settled(),
+            Stage::Process(process) => process.settled(),
         })
     }
 
@@ -418,6 +445,7 @@ impl Timelines {
             }
             Stage::Runs(runs) => (runs.runs(), runs.logs.rows()),
             Stage::Over(over) => (over.tiles(), over.logs.rows()),
+            Stage::Process(process) => (process.memories(), process.logs.rows()),
         };
         let keys = self.slots.len() as u64;
         Stats { keys, tiles, rows, memory_bytes: self.measured.bytes_of(keys + tiles + rows) }
@@ -429,6 +457,7 @@ impl Timelines {
             Stage::Grid(grid) => grid.memory_bytes(),
             Stage::Runs(runs) => runs.memory_bytes(),
             Stage::Over(over) => over.memory_bytes(),
+            Stage::Process(process) => process.memory_bytes(),
         };
         let Stats { keys, tiles, rows, .. } = self.stats();
         self.measured.set((of_stage + self.slots.memory_bytes()) as u64, keys + tiles + rows);

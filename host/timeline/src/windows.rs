@@ -95,7 +95,7 @@ impl Frames {
                 let end = time + session.gap + moment;
                 Some((end, end))
             }
-            Frames::Over(_) => Some((time + moment, time + moment)),
+            Frames::Over(_) | Frames::Process => Some((time + moment, time + moment)),
             Frames::Lifetime => None,
             Frames::Grid(_) | Frames::Cumulate(_) | Frames::Table(_) => {
                 let (first, last) = self.windows()?.holding(time)?;

@@ -113,7 +113,7 @@ impl RegisteredKinds {
             let advice = registry::sink(&sink.kind, &sink.settings, &context).ok()?.keeps_what_goes()?;
             let message = format!(
                 "results that were written can be taken back (a session that joins another, a window without any row left, \
-                 HAVING that is not true any more), and sink `{}` does not say which; {advice}",
+                 HAVING that is not true any more, a row that keyed logic does not make any more), and sink `{}` does not say which; {advice}",
                 sink.name
             );
             Some(Told { at: sink.stands_at, message })

@@ -51,17 +51,25 @@ pub(crate) async fn halt_soon(plugins: &PluginRegistry, clock: &dyn Clock) -> In
 /// What the server's settings let a plugin use.
 pub(crate) fn limits(server: &ServerDefinition) -> Limits {
     let all = &server.limits;
-    let allowed = |bounds: &PluginBounds| Allowed {
-        memory_bytes: bounds.memory_bytes.unwrap_or(all.plugin_memory_bytes),
-        fuel_per_call: bounds.fuel_per_call.unwrap_or(all.plugin_fuel_per_call),
-    };
-    Limits {
+    let limits = Limits {
         memory_bytes: all.plugin_memory_bytes,
         fuel_per_call: all.plugin_fuel_per_call,
-        of_plugins: server.plugins.iter().map(|(name, bounds)| (name.clone(), allowed(bounds))).collect(),
         taken_names: weir_sql::taken,
         ..Limits::default()
-    }
+    };
+    let of_all = limits.of_all();
+    let bytes = |bytes: Option<u64>, all: usize| {
+        bytes.map_or(all, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
+    };
+    let allowed = |bounds: &PluginBounds| Allowed {
+        memory_bytes: bounds.memory_bytes.unwrap_or(of_all.memory_bytes),
+        fuel_per_call: bounds.fuel_per_call.unwrap_or(of_all.fuel_per_call),
+        output_bytes: bytes(bounds.output_bytes, of_all.output_bytes),
+        state_bytes: bytes(bounds.state_bytes, of_all.state_bytes),
+        log_lines_per_second: bounds.log_lines.unwrap_or(of_all.log_lines_per_second),
+    };
+    let of_plugins = server.plugins.iter().map(|(name, bounds)| (name.clone(), allowed(bounds))).collect();
+    Limits { of_plugins, ..limits }
 }
 
 /// As [`open`] over a copy, for whoever only looks: a server may have the data folder open.

@@ -13,7 +13,9 @@ Everything here is plain Python except `exports`, so a plugin's tests run under 
 from .aggregate import aggregate
 from .decode import decode
 from .hints import Column, Timestamp, Undeclared
+from .play import play
+from .process import process
 from .scalar import scalar
 from .surroundings import Forbidden, log
 
-__all__ = ["Column", "Forbidden", "Timestamp", "Undeclared", "aggregate", "decode", "log", "scalar"]
+__all__ = ["Column", "Forbidden", "Timestamp", "Undeclared", "aggregate", "decode", "log", "play", "process", "scalar"]

@@ -7,10 +7,12 @@ import json
 import sys
 import traceback
 from pathlib import Path
+from typing import Sequence
 
 from . import declared
 from .blame import NOT_BROUGHT, told
 from .build import PluginFault, build, test
+from .hints import Field
 from .tools import ToolError
 
 
@@ -53,18 +55,24 @@ def describe() -> int:
         print(told(error, NOT_BROUGHT), file=sys.stderr)
         return 1
 
-    def signature(kind: str, each: object) -> str:
-        fields = [*getattr(each, "parameters", ()), *each.arguments]  # type: ignore[attr-defined]
-        arguments = ", ".join(f"{field.name} {field.type}" for field in fields)
-        return f"{kind} {each.name}({arguments}) -> {each.result}"  # type: ignore[attr-defined]
+    def shown(fields: Sequence[Field]) -> str:
+        return ", ".join(f"{field.name} {field.type}" for field in fields)
 
-    scalars = [signature("scalar", each) for each in declared.scalars.values()]
-    aggregates = [signature("aggregate", each) for each in declared.aggregates.values()]
-    decoders = [
-        f"decode payload -> ({', '.join(f'{field.name} {field.type}' for field in each.columns)})"
-        for each in declared.decoders.values()
-    ]
-    print(json.dumps({"scalars": scalars, "aggregates": aggregates, "decoders": decoders}))
+    found = {
+        "scalars": [
+            f"scalar {each.name}({shown(each.arguments)}) -> {each.result}" for each in declared.scalars.values()
+        ],
+        "aggregates": [
+            f"aggregate {each.name}({shown([*each.parameters, *each.arguments])}) -> {each.result}"
+            for each in declared.aggregates.values()
+        ],
+        "processes": [
+            f"process {each.name}({shown([*each.parameters, *each.arguments])}) -> ({shown(each.results)})"
+            for each in declared.processes.values()
+        ],
+        "decoders": [f"decode payload -> ({shown(each.columns)})" for each in declared.decoders.values()],
+    }
+    print(json.dumps(found))
     return 0
 
 

@@ -1,21 +1,18 @@
-"""``@weir.aggregate``: a class whose objects are the states of a function of many rows, and how states travel."""
+"""``@weir.aggregate``: a class whose objects are the states of a function of many rows, and how they are folded."""
 
 from __future__ import annotations
 
-import marshal
-import re
 from dataclasses import dataclass
 from typing import Any, Callable, Optional, Sequence, TypeVar, Union, overload
 
 from . import declared
-from .columns import Raw, decode, encode, to_datetime
+from .columns import Raw, decode, encode
 from .hints import DataType, Field, Undeclared, data_type, signature
+from .state import Codec
 
 C = TypeVar("C", bound=type)
 
 ALGEBRAS = ("exact", "ordered", "approximate")
-# Newer formats of marshal share equal objects by reference, so that equal states are different bytes.
-_MARSHAL_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -31,12 +28,15 @@ class Aggregate:
     origin: str
     state: type
 
+    def _codec(self, constants: Sequence[Any]) -> Codec:
+        return Codec(self.name, self.state, self.parameters, constants)
+
     def update(
         self, constants: Sequence[Any], states: Sequence[bytes], groups: Sequence[int], times: Sequence[int],
         arguments: Sequence[Raw],
     ) -> list[bytes]:
         """Adds rows to states: row `i` belongs to ``states[groups[i]]``. Rows with a null that is not taken are left out."""
-        codec = _Codec(self, constants)
+        codec = self._codec(constants)
         columns = [decode(column, field.type) for column, field in zip(arguments, self.arguments)]
         given = declared.rows_given(columns, self.arguments, len(groups))
         if given is not None:
@@ -58,7 +58,7 @@ class Aggregate:
         self, constants: Sequence[Any], states: Sequence[bytes], groups: Sequence[int], group_count: int
     ) -> list[bytes]:
         """Folds states into one per group, from the earliest to the latest."""
-        codec = _Codec(self, constants)
+        codec = self._codec(constants)
         merged: dict[int, Any] = {}
         for state, group in zip(states, groups):
             if not state:
@@ -71,67 +71,9 @@ class Aggregate:
 
     def finish(self, constants: Sequence[Any], states: Sequence[bytes], as_of: Sequence[int]) -> Raw:
         """The value of each state at its moment."""
-        codec = _Codec(self, constants)
+        codec = self._codec(constants)
         values = [codec.decode(state).finish(moment) for state, moment in zip(states, as_of)]
         return encode(values, self.result, self.name)
-
-
-class _Codec:
-    """States as bytes, under one set of constants. The state of no rows is no bytes.
-
-    A state with the attributes that a new one has is the tuple of their values, in order of name; one with others is the
-    list of its names and values.
-    """
-
-    def __init__(self, aggregate: Aggregate, constants: Sequence[Any]) -> None:
-        self._aggregate = aggregate
-        self._constants = tuple(
-            to_datetime(constant) if field.type.as_datetime and constant is not None else constant
-            for constant, field in zip(constants, aggregate.parameters)
-        )
-        start = self._new()
-        self._names = sorted(vars(start))
-        self._start = self._bytes(start)
-
-    def _new(self) -> Any:
-        return self._aggregate.state(*self._constants)
-
-    def decode(self, state: bytes) -> Any:
-        if not state:
-            return self._new()
-        kept = marshal.loads(state)
-        of = self._aggregate.state
-        made = of.__new__(of)
-        made.__dict__ = dict(zip(self._names, kept) if kept.__class__ is tuple else kept)
-        return made
-
-    def encode(self, state: Any) -> bytes:
-        written = self._bytes(state)
-        return b"" if written == self._start else written
-
-    def _bytes(self, state: Any) -> bytes:
-        held = vars(state)
-        kept: Any
-        if len(held) == len(self._names) and all(map(held.__contains__, self._names)):
-            kept = tuple(map(held.__getitem__, self._names))
-        else:
-            kept = sorted(held.items())
-        try:
-            return marshal.dumps(kept, _MARSHAL_VERSION)
-        except ValueError:
-            raise TypeError(self._unwritable(sorted(held.items()))) from None
-
-    def _unwritable(self, attributes: list[tuple[str, Any]]) -> str:
-        for attribute, value in attributes:
-            try:
-                marshal.dumps(value, _MARSHAL_VERSION)
-            except ValueError:
-                kind = type(value).__name__
-                return (
-                    f"the state of `{self._aggregate.name}` holds `{attribute}`, a {kind} that cannot be kept; keep None, "
-                    "bool, int, float, str, bytes, and lists, tuples, sets and dicts of them (dict(counter), for example)"
-                )
-        return f"the state of `{self._aggregate.name}` cannot be kept"
 
 
 @overload
@@ -161,7 +103,7 @@ def aggregate(
     """
 
     def declare(of: C) -> C:
-        shown = name or _snake_case(of.__name__)
+        shown = name or declared.snake_case(of.__name__)
         if algebra not in ALGEBRAS:
             raise Undeclared(f"`{algebra}` is not an algebra of `{shown}`; write one of {', '.join(ALGEBRAS)}")
         for method in ("update", "merge", "finish"):
@@ -190,7 +132,3 @@ def aggregate(
         return of
 
     return declare if of is None else declare(of)
-
-
-def _snake_case(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()

@@ -18,8 +18,18 @@ from .tools import Tools, say
 
 _KIT = Path(__file__).resolve().parents[2]
 _ENTRY = "weir_component"
-_INTERFACES = {"scalars": "scalar-functions", "aggregates": "aggregate-functions", "decoders": "decoder"}
-_CLASSES = {"scalars": "ScalarFunctions", "aggregates": "AggregateFunctions", "decoders": "Decoder"}
+_INTERFACES = {
+    "scalars": "scalar-functions",
+    "aggregates": "aggregate-functions",
+    "processes": "processor",
+    "decoders": "decoder",
+}
+_CLASSES = {
+    "scalars": "ScalarFunctions",
+    "aggregates": "AggregateFunctions",
+    "processes": "Processor",
+    "decoders": "Decoder",
+}
 
 
 class PluginFault(Exception):
@@ -92,7 +102,8 @@ def _declared(folder: Path, paths: list[Path]) -> dict[str, list[str]]:
     declared: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     found = {kind: signatures for kind, signatures in declared.items() if signatures}
     if not found:
-        raise PluginFault("plugin.py declares no function; write @weir.scalar, @weir.aggregate or @weir.decode over one")
+        decorators = "@weir.scalar, @weir.aggregate, @weir.process or @weir.decode"
+        raise PluginFault(f"plugin.py declares no function; write {decorators} over one")
     return found
 
 

@@ -12,6 +12,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 scalars: dict[str, Any] = {}
 """By name in SQL."""
 aggregates: dict[str, Any] = {}
+processes: dict[str, Any] = {}
 decoders: dict[str, Any] = {}
 """One at most."""
 
@@ -20,7 +21,7 @@ def declare(functions: dict[str, Any], name: str, function: Any) -> None:
     """Adds a function. Two of one name are a mistake, unless it is the same one imported anew."""
     if not _NAME.fullmatch(name):
         raise Undeclared(f"`{name}` is not a name in SQL; write [a-z][a-z0-9_]*, or give name=\"..\"")
-    for kind in (scalars, aggregates):
+    for kind in (scalars, aggregates, processes):
         other = kind.get(name)
         if other is not None and other.origin != function.origin:
             raise Undeclared(f"`{name}` is declared twice: in {other.origin} and in {function.origin}")
@@ -49,6 +50,11 @@ def description(given: Optional[str], documented: Callable[..., Any]) -> str:
     return " ".join(text.strip().split("\n\n")[0].split())[:1000]
 
 
+def snake_case(name: str) -> str:
+    """``LongVisits`` -> ``long_visits``"""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
 def origin(of: Any) -> str:
     """Where it is written, as ``module.name``."""
     return f"{of.__module__}.{of.__qualname__}"
@@ -58,4 +64,5 @@ def clear() -> None:
     """Forgets all functions, between tests."""
     scalars.clear()
     aggregates.clear()
+    processes.clear()
     decoders.clear()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 from dataclasses import dataclass
 from typing import Any, Callable, Mapping, Optional, Sequence, TypeVar, Union, overload
@@ -10,7 +9,8 @@ from typing import Any, Callable, Mapping, Optional, Sequence, TypeVar, Union, o
 from . import declared
 from .blame import told
 from .columns import Raw, WrongResult, encode
-from .hints import Field, Undeclared, data_type, members, result_hint, signature
+from .hints import Field, Undeclared, data_type, result_hint, signature
+from .rows import columns_of, lacks, members_of
 
 F = TypeVar("F", bound=Callable[[bytes], Any])
 
@@ -30,7 +30,7 @@ class Decoder:
         refused: dict[int, str] = {}
         for at, payload in enumerate(payloads):
             try:
-                rows.append(self._members(self.function(bytes(payload))))
+                rows.append(members_of(self.function(bytes(payload)), self.columns, self.name))
             # Also what ends a program, which a payload is not to do.
             except BaseException as error:
                 rows.append({})
@@ -39,21 +39,12 @@ class Decoder:
         columns = [self._column(rows, fields[name], refused) for name in wanted]
         return columns, sorted(refused.items())
 
-    def _members(self, result: Any) -> Mapping[str, Any]:
-        if isinstance(result, Mapping):
-            return result
-        if hasattr(result, "_asdict"):
-            return result._asdict()  # type: ignore[no-any-return]
-        if dataclasses.is_dataclass(result):
-            return {field.name: getattr(result, field.name) for field in self.columns}
-        raise WrongResult(f"`{self.name}` returned {type(result).__name__}, which is not a row")
-
     def _column(self, rows: list[Mapping[str, Any]], field: Field, refused: dict[int, str]) -> Raw:
         """The column; payloads whose value does not fit are refused on the way."""
         values = [row.get(field.name) for row in rows]
         for at, value in enumerate(values):
             if at not in refused and value is None and not field.type.nullable:
-                refused[at] = f"`{field.name}` is None, and its hint is not Optional"
+                refused[at] = lacks(field)
         try:
             return encode(values, field.type, field.name)
         except WrongResult:
@@ -90,9 +81,6 @@ def _declare(function: F) -> F:
     arguments, _ = signature(function, shown, 0, data_type, of_result=False)
     if [str(field.type) for field in arguments] != ["bytes"] or arguments[0].type.nullable:
         raise Undeclared(f"`{shown}` takes a payload and nothing else; write def {shown}(payload: bytes)")
-    columns = members(result_hint(function, shown), shown)
-    read = [Field(name, data_type(hint, f"`{name}` of `{shown}`")) for name, hint in columns.items()]
-    if not read:
-        raise Undeclared(f"`{shown}` returns a class without hints; write a dataclass whose fields are the columns")
-    declared.declare_decoder(Decoder(shown, tuple(read), declared.origin(function), function))
+    columns = columns_of(result_hint(function, shown), shown)
+    declared.declare_decoder(Decoder(shown, columns, declared.origin(function), function))
     return function

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Sequence, TypeVar
+from typing import Any, Callable, Optional, Sequence, TypeVar
 
 from componentize_py_types import Err
 from wit_world.imports import platform, types
@@ -101,6 +101,41 @@ class Decoder:
             )
 
         return _answer(give)
+
+
+class Processor:
+    """``weir:feature/processor``"""
+
+    def describe(self) -> list[Any]:
+        from wit_world.exports.processor import ProcessInfo
+
+        return [
+            ProcessInfo(
+                each.name, _fields(each.parameters), _fields(each.arguments), _fields(each.results), each.description
+            )
+            for each in declared.processes.values()
+        ]
+
+    def on_events(
+        self, name: str, params: list[Any], states: list[bytes], timers: list[Optional[int]], counts: list[int],
+        times: list[int], args: list[types.Column],
+    ) -> Any:
+        function = declared.processes[name]
+        constants, columns = _constants(params), _raw(args)
+        return _answer(
+            lambda: _progress(function, function.on_events(constants, states, timers, counts, times, columns))
+        )
+
+    def on_timer(self, name: str, params: list[Any], states: list[bytes], times: list[int]) -> Any:
+        function = declared.processes[name]
+        return _answer(lambda: _progress(function, function.on_timer(_constants(params), states, times)))
+
+
+def _progress(function: Any, made: Any) -> Any:
+    from wit_world.exports.processor import Progress
+
+    rows = [_column(raw, field.type) for raw, field in zip(made.rows, function.results)]
+    return Progress(made.states, made.timers, made.taken, made.made_by, rows)
 
 
 class AggregateFunctions:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import collections.abc
 import datetime
 import inspect
 import sys
 import types
 import typing
 from dataclasses import dataclass
-from typing import Any, Callable, Generic, NewType, Optional, TypeVar
+from typing import Any, Callable, Container, Generic, NewType, Optional, TypeVar
 
 Timestamp = NewType("Timestamp", int)
 """Milliseconds since 1970-01-01T00:00:00Z: ``timestamp`` in SQL, without the cost of a ``datetime``."""
@@ -85,11 +86,15 @@ def signature(
     skip: int,
     read: Callable[[Any, str], DataType],
     of_result: bool = True,
+    only: Optional[Container[str]] = None,
 ) -> tuple[tuple[Field, ...], Optional[DataType]]:
-    """The arguments of a function behind its first `skip`, and its result; `None` if it says none."""
+    """The arguments of a function behind its first `skip`, or `only` those of these names, and its result; `None` if it
+    says none."""
     hints = _hints(function, shown)
     fields = []
     for parameter in list(inspect.signature(function).parameters.values())[skip:]:
+        if only is not None and parameter.name not in only:
+            continue
         where = f"`{parameter.name}` of `{shown}`"
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.KEYWORD_ONLY):
             raise Undeclared(f"{where} is not a plain argument; name each one")
@@ -111,10 +116,23 @@ def result_hint(function: Callable[..., Any], shown: str) -> Any:
     return hints["return"]
 
 
+_MANY = (list, collections.abc.Iterator, collections.abc.Iterable, collections.abc.Generator, collections.abc.Sequence)
+
+
+def row_hint(function: Callable[..., Any], where: str) -> Any:
+    """The class of the rows that a function makes many of, ``-> Iterator[Visit]``; `None` if it says that it makes none."""
+    hint = _hints(function, where).get("return")
+    if hint is None or hint is type(None):
+        return None
+    if typing.get_origin(hint) not in _MANY:
+        raise Undeclared(f"{where} returns {_shown(hint)}; write `-> Iterator[Visit]`, say, or None if it makes no rows")
+    return typing.get_args(hint)[0]
+
+
 def members(of: Any, shown: str) -> dict[str, Any]:
     """The hints of a class's members, by name."""
     if not isinstance(of, type):
-        raise Undeclared(f"`{shown}` returns {_shown(of)}; a decoder returns a dataclass, a NamedTuple or a TypedDict")
+        raise Undeclared(f"`{shown}` returns {_shown(of)}; a row is a dataclass, a NamedTuple or a TypedDict")
     return _hints(of, shown)
 
 

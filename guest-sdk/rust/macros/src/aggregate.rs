@@ -2,16 +2,17 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
-use syn::{FnArg, ImplItem, ImplItemFn, ItemImpl, Pat, Result, Type, parse_quote};
+use syn::{FnArg, ImplItem, ImplItemFn, ItemImpl, Pat, Result, Type};
 
-use crate::options::{Argument, Options, description, sql_name};
+use crate::implementation::{complete, names, snake_case, type_name};
+use crate::options::{Options, description, sql_name};
 use crate::scalar::argument_name;
 
 pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStream> {
     let known = ["name", "description", "arguments", "parameters", "algebra"];
     let options = Options::parse(options, &known)?;
     let mut implementation: ItemImpl = syn::parse2(item)?;
-    let of = type_name(&implementation)?;
+    let of = type_name(&implementation, "Aggregate", "an aggregate")?;
     let name = sql_name(options.name.as_ref(), &snake_case(&of.to_string()), of.span())?;
     let text = description(options.description.as_ref(), &implementation.attrs);
     let algebra = algebra(options.algebra.as_ref())?;
@@ -36,35 +37,6 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStr
     })
 }
 
-/// The type's own name; only a plain type can be an aggregate.
-fn type_name(implementation: &ItemImpl) -> Result<Ident> {
-    let refuse = |message| Err(syn::Error::new(Span::call_site(), message));
-    if implementation.trait_.is_none() {
-        return refuse("expected `impl weir::Aggregate for Type`");
-    }
-    let last = match implementation.self_ty.as_ref() {
-        Type::Path(path) => path.path.segments.last().filter(|last| last.arguments.is_none()),
-        _ => None,
-    };
-    match last {
-        Some(last) if implementation.generics.params.is_empty() => Ok(last.ident.clone()),
-        _ => refuse("an aggregate is a plain type without generics"),
-    }
-}
-
-/// Adds what may be left out of the impl.
-fn complete(implementation: &mut ItemImpl) {
-    let has_parameters = implementation
-        .items
-        .iter()
-        .any(|item| matches!(item, ImplItem::Type(associated) if associated.ident == "Parameters"));
-    if !has_parameters {
-        implementation.items.push(parse_quote!(
-            type Parameters = ();
-        ));
-    }
-}
-
 fn method<'a>(implementation: &'a ItemImpl, name: &str) -> Option<&'a ImplItemFn> {
     implementation.items.iter().find_map(|item| match item {
         ImplItem::Fn(function) if function.sig.ident == name => Some(function),
@@ -87,10 +59,6 @@ fn input_names(implementation: &ItemImpl) -> Vec<String> {
     }
 }
 
-fn names(arguments: &[Argument]) -> Vec<String> {
-    arguments.iter().map(|argument| argument_name(&argument.name)).collect()
-}
-
 fn algebra(option: Option<&Ident>) -> Result<Ident> {
     let Some(word) = option else { return Ok(Ident::new("Ordered", Span::call_site())) };
     let case = match word.to_string().as_str() {
@@ -100,17 +68,6 @@ fn algebra(option: Option<&Ident>) -> Result<Ident> {
         _ => return Err(syn::Error::new(word.span(), "an algebra is exact, ordered or approximate")),
     };
     Ok(Ident::new(case, word.span()))
-}
-
-fn snake_case(name: &str) -> String {
-    let mut snake = String::with_capacity(name.len() + 4);
-    for letter in name.chars() {
-        if letter.is_uppercase() && !snake.is_empty() {
-            snake.push('_');
-        }
-        snake.extend(letter.to_lowercase());
-    }
-    snake
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
-//! `#[weir::decode]` and `#[derive(weir::Row)]`.
+//! `#[weir::decode]`.
 
-use proc_macro2::{Ident, Span, TokenStream};
-use quote::{format_ident, quote};
-use syn::{Data, DeriveInput, Fields, ItemFn, Result, ReturnType, Type};
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::{ItemFn, Result, ReturnType};
 
 use crate::options::Options;
-use crate::scalar::argument_name;
 
 pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStream> {
     Options::parse(options, &[])?;
@@ -40,79 +39,12 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStr
     })
 }
 
-pub(crate) fn row(item: TokenStream) -> Result<TokenStream> {
-    let input: DeriveInput = syn::parse2(item)?;
-    let refuse =
-        || syn::Error::new(Span::call_site(), "a row is a plain struct with named fields, each a column");
-    let Data::Struct(of) = &input.data else { return Err(refuse()) };
-    let Fields::Named(fields) = &of.fields else { return Err(refuse()) };
-    if fields.named.is_empty() || !input.generics.params.is_empty() {
-        return Err(refuse());
-    }
-    let fields: Vec<(&Ident, &Type)> =
-        fields.named.iter().filter_map(|field| Some((field.ident.as_ref()?, &field.ty))).collect();
-    let (members, types): (Vec<_>, Vec<_>) = fields.into_iter().unzip();
-    let names = members.iter().map(|member| argument_name(member));
-    let cells: Vec<TokenStream> = types.iter().map(|of| quote!(<#of as ::weir::Returned>::Cell)).collect();
-    let locals: Vec<Ident> = (0..members.len()).map(|place| format_ident!("column_{place}")).collect();
-    let cells_of: Vec<Ident> = (0..members.len()).map(|place| format_ident!("cell_{place}")).collect();
-    let this = &input.ident;
-    Ok(quote! {
-        impl ::weir::decode::Row for #this {
-            type Builders = (#(::weir::Builder<#cells>,)*);
-            fn columns() -> ::std::vec::Vec<::weir::Field> {
-                ::std::vec![#(::weir::Field {
-                    name: ::std::string::ToString::to_string(#names),
-                    data_type: <#cells as ::weir::Cell>::TYPE,
-                }),*]
-            }
-            fn builders(rows: usize) -> Self::Builders {
-                (#(::weir::Builder::<#cells>::with_capacity(rows),)*)
-            }
-            fn push(self, builders: &mut Self::Builders) -> ::std::result::Result<(), ::std::string::String> {
-                // All of them first: a field that fails adds nothing.
-                let (#(#cells_of,)*) = (#(::weir::Returned::into_cell(self.#members)?,)*);
-                let (#(#locals,)*) = builders;
-                #(#locals.push(#cells_of);)*
-                ::std::result::Result::Ok(())
-            }
-            fn push_nothing(builders: &mut Self::Builders) {
-                let (#(#locals,)*) = builders;
-                #(#locals.push(::std::option::Option::None);)*
-            }
-            fn finish(builders: Self::Builders) -> ::std::vec::Vec<::weir::Column> {
-                let (#(#locals,)*) = builders;
-                ::std::vec![#(#locals.finish()),*]
-            }
-        }
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_a_row_or_a_decoder_is_refused_with_a_reason() {
-        for item in [
-            quote!(
-                enum Ride {}
-            ),
-            quote!(
-                struct Ride(i64);
-            ),
-            quote!(
-                struct Ride<T> {
-                    a: T,
-                }
-            ),
-            quote!(
-                struct Ride {}
-            ),
-        ] {
-            let message = row(item).err().unwrap().to_string();
-            assert!(message.contains("plain struct with named fields"), "{message}");
-        }
+    fn what_is_not_a_decoder_is_refused_with_a_reason() {
         for item in [
             quote!(
                 fn ride() -> Result<Ride, String> {}
@@ -133,18 +65,5 @@ mod tests {
             )
             .is_err()
         );
-    }
-
-    #[test]
-    fn columns_are_called_as_fields_are() {
-        let expanded = row(quote!(
-            struct Ride {
-                r#type: String,
-                fare: Option<f64>,
-            }
-        ))
-        .unwrap()
-        .to_string();
-        assert!(expanded.contains("\"type\"") && expanded.contains("\"fare\""), "{expanded}");
     }
 }

@@ -3,7 +3,10 @@
 
 mod aggregate;
 mod decode;
+mod implementation;
 mod options;
+mod process;
+mod row;
 mod scalar;
 
 use proc_macro::TokenStream;
@@ -56,11 +59,30 @@ pub fn decode(options: TokenStream, item: TokenStream) -> TokenStream {
     emit(decode::expand(options.into(), item.into()))
 }
 
+/// Makes keyed logic, `FROM TABLE(name(TABLE t PARTITION BY k))`, of an `impl weir::Process for Type`.
+///
+/// - `#[weir::process]`: the name is the type's in snake case, the description is the impl's comment, and columns are called as
+///   the fields of `type Event` and `type Row` are.
+/// - `#[weir::process(name = "..", parameters(n), description = "..")]` says them differently, and names the constants.
+///
+/// `type Parameters = ()` is added when left out.
+#[proc_macro_attribute]
+pub fn process(options: TokenStream, item: TokenStream) -> TokenStream {
+    emit(process::expand(options.into(), item.into()))
+}
+
 /// Makes a row of a struct: each field is a column of the field's name, with a type as a scalar function may return it. A
 /// field that is an `Option` may be null.
 #[proc_macro_derive(Row)]
 pub fn row(item: TokenStream) -> TokenStream {
-    emit(decode::row(item.into()))
+    emit(row::row(item.into()))
+}
+
+/// Makes a struct of what is taken of an event: each field is the column of the field's name, with a type as an aggregate may
+/// take it. A field that is an `Option` may be null; an event with another null is passed over.
+#[proc_macro_derive(Event)]
+pub fn event(item: TokenStream) -> TokenStream {
+    emit(row::event(item.into()))
 }
 
 fn emit(expanded: syn::Result<Tokens>) -> TokenStream {

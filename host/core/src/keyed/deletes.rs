@@ -64,7 +64,8 @@ pub(crate) fn fates(
     let (taken, others): (Vec<usize>, Vec<usize>) = (0..verdicts.len()).partition(is_taken);
     let mut fates = vec![Fate::Left; verdicts.len()];
     for row in taken.into_iter().chain(others) {
-        fates[row] = written.fate(keys.of(row), result_of(stage, rows.windows.get(row)), verdicts[row]);
+        let result = result_of(stage, rows.windows.get(row), rows.made.get(row));
+        fates[row] = written.fate(keys.of(row), result, verdicts[row]);
     }
     fates
 }
@@ -103,6 +104,7 @@ fn pick(rows: &StageRows, at: &[u32]) -> Result<StageRows, ExpressionError> {
         batch: take(&rows.batch, at)?,
         windows: of(&rows.windows, at),
         events: of(&rows.events, at),
+        made: of(&rows.made, at),
         deleted: Vec::new(),
         failed: pick_failed(rows.failed.clone(), at),
     })

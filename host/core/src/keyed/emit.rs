@@ -13,7 +13,7 @@ use arrow_schema::{Field, Schema};
 use arrow_select::concat::concat_batches;
 use std::sync::Arc;
 use weir_connect::Op;
-use weir_event::Rank;
+use weir_event::{EventTime, Rank};
 use weir_plan::{ExpressionError, KeyedStage, Output};
 use weir_timeline::{Frames, Results};
 
@@ -24,9 +24,10 @@ pub struct ResultRows {
     pub columns: RecordBatch,
     /// Windows of a grid, `[start, end)` in milliseconds; empty for others.
     pub windows: Vec<(i64, i64)>,
-    /// For events: the text of their position; filled only if a sink asks for it.
+    /// For events the text of their position, for rows of keyed logic of their time and number; filled only if a sink asks for
+    /// it.
     pub identities: Vec<String>,
-    /// For events: their times in milliseconds; filled as `identities` are.
+    /// For both: their times in milliseconds; filled as `identities` are.
     pub times: Vec<i64>,
     /// The columns of the rows' keys; only if a sink asks for them.
     pub keys: Option<RecordBatch>,
@@ -50,10 +51,26 @@ pub(crate) struct StageRows {
     pub(crate) windows: Vec<(i64, i64)>,
     /// `OVER` only: the event of each, by time in milliseconds and rank.
     pub(crate) events: Vec<(i64, Rank)>,
+    /// Keyed logic only: the time of each, in milliseconds, and its number among those of its key and time.
+    pub(crate) made: Vec<(i64, u32)>,
     /// Whether each takes away what was written before; empty if none does.
     pub(crate) deleted: Vec<bool>,
     /// Values that are errors, by row.
     pub(crate) failed: Vec<FailedCell>,
+}
+
+impl StageRows {
+    /// What tells rows of one key apart, where it is not a window, as texts; and the rows' times.
+    fn identities(&self) -> (Vec<String>, Vec<i64>) {
+        let of_event = |(time, rank): &(i64, Rank)| (rank.to_string(), *time);
+        let of_made = |(time, number): &(i64, u32)| (made_text(*time, *number), *time);
+        self.events.iter().map(of_event).chain(self.made.iter().map(of_made)).unzip()
+    }
+}
+
+/// A row of keyed logic among those of its key: `2026-01-31T12:10:00.000Z#0`.
+pub(crate) fn made_text(time: i64, number: u32) -> String {
+    format!("{}#{number}", EventTime::from_millis(time))
 }
 
 /// Makes the stage's result columns: keys, aggregates, then window bounds or carried columns.
@@ -66,7 +83,7 @@ pub(crate) fn stage_rows(
     let mut columns = keys;
     columns.extend(results.values);
     match &stage.spec.frames {
-        Frames::Over(_) | Frames::Lifetime => columns.extend(results.carried),
+        Frames::Over(_) | Frames::Lifetime | Frames::Process => columns.extend(results.carried),
         Frames::Grid(_) | Frames::Cumulate(_) | Frames::Table(_) | Frames::Session(_) => {
             columns.extend(window_columns(&results.windows));
         }
@@ -83,8 +100,8 @@ pub(crate) fn stage_rows(
             reason: error.reason,
         })
         .collect();
-    let Results { windows, events, deleted, .. } = results;
-    Ok(StageRows { batch, windows, events, deleted, failed })
+    let Results { windows, events, made, deleted, .. } = results;
+    Ok(StageRows { batch, windows, events, made, deleted, failed })
 }
 
 /// Results of several segments as those of one.
@@ -107,6 +124,7 @@ pub(crate) fn join(
         batch,
         windows: parts.iter().flat_map(|part| part.windows.iter().copied()).collect(),
         events: parts.iter().flat_map(|part| part.events.iter().copied()).collect(),
+        made: parts.iter().flat_map(|part| part.made.iter().copied()).collect(),
         deleted: Vec::new(),
         failed,
     }))
@@ -129,9 +147,7 @@ pub(crate) fn emit(
 ) -> Result<Emitted, ExpressionError> {
     let Evaluated { columns, kept, failed } = evaluate_output(output, having, &stage.batch, &stage.failed)?;
     let failed = failed_results(output, &stage, key_names, failed);
-    let asked = if with_identity { stage.events.as_slice() } else { &[] };
-    let identities: Vec<String> = asked.iter().map(|(_, rank)| rank.to_string()).collect();
-    let times: Vec<i64> = asked.iter().map(|(time, _)| *time).collect();
+    let (identities, times) = if with_identity { stage.identities() } else { (Vec::new(), Vec::new()) };
     let keys = if with_identity { Some(key_columns(key_names, &stage.batch)?) } else { None };
     let rows = match kept {
         None => ResultRows { columns, windows: stage.windows, identities, times, keys, op, revision },

@@ -305,6 +305,7 @@ fn questions(
     let time = as_of.time();
     match &stage.spec.frames {
         Frames::Over(_) => vec![(Some(Question::Over { as_of: time }), None)],
+        Frames::Process => vec![(Some(Question::Process { as_of: time }), None)],
         Frames::Session(_) => vec![(Some(Question::Session { as_of: time }), None)],
         Frames::Lifetime => vec![(Some(Question::Lifetime { as_of: time }), None)],
         frames @ (Frames::Grid(_) | Frames::Cumulate(_) | Frames::Table(_)) => {
@@ -340,7 +341,7 @@ impl Moment {
     pub(crate) fn completes(self, frames: &Frames, window: Window) -> bool {
         let complete_by = after(self.as_of).min(self.settled);
         match (frames, window) {
-            (Frames::Over(_) | Frames::Lifetime, _) => self.settled > self.as_of,
+            (Frames::Over(_) | Frames::Lifetime | Frames::Process, _) => self.settled > self.as_of,
             // A row at a session's end would still go on with it.
             (Frames::Session(_), Some((_, end))) => end < complete_by,
             (Frames::Grid(_) | Frames::Cumulate(_) | Frames::Table(_), Some((_, end))) => end <= complete_by,

@@ -87,8 +87,10 @@ impl<S: Segments> Keyed<S> {
                 counts.add(restored.counts);
             }
         }
-        let takes_back =
-            plan.row_shape().deletes && (plan.output.filter.is_some() || stage.present.is_some());
+        // What sinks have of keyed logic is known whatever WHERE is, which may be another one later.
+        let is_asked =
+            plan.output.filter.is_some() || stage.present.is_some() || stage.spec.process.is_some();
+        let takes_back = plan.row_shape().deletes && is_asked;
         let (with_identity, next_expiry) = (false, EventTime::MIN);
         Ok(Keyed { plan, stage, segments, with_identity, revision, counts, next_expiry, takes_back })
     }

@@ -113,7 +113,7 @@ pub fn finish_together(
     let mut columns = keys.to_vec();
     columns.extend(values);
     match &stage.spec.frames {
-        Frames::Over(_) | Frames::Lifetime => columns.extend(carried),
+        Frames::Over(_) | Frames::Lifetime | Frames::Process => columns.extend(carried),
         _ => columns.extend(window_columns(&windows)),
     }
     let batch =

@@ -11,7 +11,7 @@ use crate::error::CoreError;
 use crate::keyed::segment::StateSink;
 use crate::stored::Name;
 use std::collections::{BTreeMap, BTreeSet};
-use weir_event::EventTime;
+use weir_event::{EventTime, key_hash};
 use weir_plan::KeyedStage;
 use weir_timeline::{Block, Frames};
 
@@ -46,7 +46,15 @@ pub(crate) struct Written {
 }
 
 /// What tells a result of a stage from the others of its key, and the end of what it is over.
-pub(crate) fn result_of(stage: &KeyedStage, window: Option<&(i64, i64)>) -> (i64, i64) {
+pub(crate) fn result_of(
+    stage: &KeyedStage,
+    window: Option<&(i64, i64)>,
+    made: Option<&(i64, u32)>,
+) -> (i64, i64) {
+    if let Some((time, number)) = made {
+        let name = [time.to_le_bytes().as_slice(), &number.to_le_bytes()].concat();
+        return (key_hash(&name).cast_signed(), *time);
+    }
     match (window, &stage.spec.frames) {
         // Its end grows.
         (Some((start, end)), Frames::Session(_)) => (*start, *end),

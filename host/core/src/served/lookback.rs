@@ -44,7 +44,7 @@ impl Lookback {
         match &spec.frames {
             Frames::Grid(_) | Frames::Cumulate(_) | Frames::Table(_) => Lookback::Window,
             Frames::Session(session) => Lookback::Session { gap: session.gap, kept: spec.retention },
-            Frames::Lifetime => Lookback::Everything,
+            Frames::Lifetime | Frames::Process => Lookback::Everything,
             Frames::Over(all) => Lookback::Over(OverLookback {
                 frames: read.iter().filter_map(|frame| Some((*frame, *all.get(*frame)?))).collect(),
                 retention: spec.retention,
@@ -119,7 +119,7 @@ pub fn looks_back(spec: &StageSpec) -> Option<Span> {
         Frames::Cumulate(_) | Frames::Table(_) => spec.frames.longest().map(|longest| sum(longest, longest)),
         // A session is as long as its events make it; it is found for as long as it is kept.
         Frames::Session(session) => spec.retention.map(|retention| sum(retention, session.gap)),
-        Frames::Lifetime => None,
+        Frames::Lifetime | Frames::Process => None,
         Frames::Over(all) => found_for(spec, all),
     };
     of_values.map(|span| sum(span, spec.reach()))
@@ -253,6 +253,7 @@ mod tests {
             tail: None,
             emit_changes: false,
             results_below: None,
+            process: None,
         };
         let grid = |size, slide| {
             Frames::Grid(weir_timeline::Grid { size: span(size), slide: span(slide), offset: Span::ZERO })

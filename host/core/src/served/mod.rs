@@ -131,6 +131,7 @@ mod tests {
             tail: None,
             emit_changes: false,
             results_below: None,
+            process: None,
         };
         KeyedStage {
             keys: vec![0],

@@ -37,6 +37,8 @@ pub struct Edited {
     /// Of each aggregate that is not as it was, since when it has all rows.
     begun_aggregates: Vec<Option<EventTime>>,
     begun_columns: Vec<Option<EventTime>>,
+    /// Since when rows are kept, if they were not.
+    begun_rows: Option<EventTime>,
     /// Whether there are states of an aggregate that the new plan does not have.
     pub drops_states: bool,
 }
@@ -74,9 +76,14 @@ impl Edited {
         }
     }
 
+    /// Whether nothing of the state goes on.
+    pub fn begins_anew(&self) -> bool {
+        self.begins_anew
+    }
+
     /// Since when a result column has all rows, where the edit has made that later than it was.
     pub fn begun(&self, plan: &JobPlan, column: usize) -> Option<EventTime> {
-        newest_read(plan, column, &self.begun_aggregates, &self.begun_columns)
+        newest_read(plan, column, &self.begun_aggregates, &self.begun_columns, self.begun_rows)
     }
 }
 
@@ -121,9 +128,20 @@ impl StoredShape {
         let columns = shape.columns.iter().zip(&matched.columns);
         let begun_columns = columns.map(|(now, from)| now.age.since.filter(|_| from.is_none())).collect();
         let mut stored = 0..self.aggregates.len();
-        let drops_states = matched.has_states() && stored.any(|at| !matched.aggregates.contains(&Some(at)));
+        let drops_memories = stage.spec.process.is_some() && !matched.keeps_states;
+        let drops_aggregates = stored.any(|at| !matched.aggregates.contains(&Some(at)));
+        let drops_states = drops_memories || matched.has_states() && drops_aggregates;
         let begins_anew = !matched.keeps_an_aggregate();
-        Ok(Some(Edited { shape, edit, begins_anew, begun_aggregates, begun_columns, drops_states }))
+        let begun_rows = shape.kept_rows.since.filter(|_| !matched.keeps_rows);
+        Ok(Some(Edited {
+            shape,
+            edit,
+            begins_anew,
+            begun_aggregates,
+            begun_columns,
+            begun_rows,
+            drops_states,
+        }))
     }
 
     /// Whether blocks are written alike, and rows are kept as far back.

@@ -135,19 +135,23 @@ impl StoredShape {
     pub fn since(&self, plan: &JobPlan, column: usize) -> Option<EventTime> {
         let aggregates: Vec<Option<EventTime>> = self.aggregates.iter().map(|it| it.age.since).collect();
         let columns: Vec<Option<EventTime>> = self.columns.iter().map(|it| it.age.since).collect();
-        newest_read(plan, column, &aggregates, &columns)
+        newest_read(plan, column, &aggregates, &columns, self.kept_rows.since)
     }
 }
 
 /// The newest of the times that are said of what a result column reads: of the stage's aggregates, and of the columns
-/// that it keeps of rows.
+/// that it keeps of rows; or of the rows themselves, which all results of keyed logic follow from.
 fn newest_read(
     plan: &JobPlan,
     column: usize,
     aggregates: &[Option<EventTime>],
     columns: &[Option<EventTime>],
+    rows: Option<EventTime>,
 ) -> Option<EventTime> {
     let stage = plan.stage.as_ref()?;
+    if stage.spec.process.is_some() {
+        return rows;
+    }
     let (spec, kept) = (&stage.spec, stage.spec.kept_columns());
     let first = stage.keys.len();
     let of_read = |read: &usize| {

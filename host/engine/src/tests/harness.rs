@@ -125,6 +125,7 @@ fn counts_by_ten_seconds() -> StageSpec {
         tail: None,
         emit_changes: false,
         results_below: None,
+        process: None,
     }
 }
 

@@ -108,6 +108,14 @@ pub(super) const PLUGIN: &[KeyDoc] = &[
         "limits.plugin_fuel_per_call",
         "instructions that one call of it may take",
     ),
+    KeyDoc::new("output", "size", "16MiB", "what one call of it may give back"),
+    KeyDoc::new("state", "size, at most 64KiB", "64KiB", "a state of its aggregates and keyed logic"),
+    KeyDoc::new(
+        "log_lines",
+        "whole number",
+        "20",
+        "lines that it may log in a second; others are dropped and counted",
+    ),
 ];
 
 pub(super) const CHECKPOINT: &[KeyDoc] = &[

@@ -217,8 +217,16 @@ fn plugins(node: &Node, report: &mut Report) -> BTreeMap<String, PluginBounds> {
         let fuel_per_call = keys
             .take("fuel_per_call")
             .and_then(|node| report.integer(&format!("{label}.fuel_per_call"), node, 1..=u64::MAX));
+        let output_bytes =
+            keys.take("output").and_then(|node| size(&format!("{label}.output"), node, report));
+        let state_bytes = keys.take("state").and_then(|node| state(&format!("{label}.state"), node, report));
+        let log_lines = keys
+            .take("log_lines")
+            .and_then(|node| report.integer(&format!("{label}.log_lines"), node, 0..=u64::from(u32::MAX)));
         keys.finish(&format!("{label}."), report);
-        bounds.insert(key.name.clone(), PluginBounds { memory_bytes, fuel_per_call });
+        let log_lines = log_lines.and_then(|lines| u32::try_from(lines).ok());
+        let of_plugin = PluginBounds { memory_bytes, fuel_per_call, output_bytes, state_bytes, log_lines };
+        bounds.insert(key.name.clone(), of_plugin);
     }
     bounds
 }
@@ -233,6 +241,18 @@ fn memory(key: &str, node: &Node, report: &mut Report) -> Option<u64> {
         let message =
             format!("`{key}`: {bytes} bytes are too few for any plugin; write a unit, as {bytes}MiB");
         report.error(node.place, message);
+        return None;
+    }
+    Some(bytes)
+}
+
+/// The most bytes that a state may have.
+const MOST_STATE_BYTES: u64 = 64 << 10;
+
+fn state(key: &str, node: &Node, report: &mut Report) -> Option<u64> {
+    let bytes = size(key, node, report)?;
+    if bytes > MOST_STATE_BYTES {
+        report.error(node.place, format!("`{key}`: a state has up to 64KiB; write so much or less"));
         return None;
     }
     Some(bytes)

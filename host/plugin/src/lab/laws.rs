@@ -16,9 +16,11 @@ pub(crate) struct History {
 #[derive(Debug, Clone)]
 pub(crate) enum Broken {
     /// Two ways that must agree, and what each gave.
-    Differs { one: String, gave: Value, other: String, instead: Value },
+    Differs { one: String, gave: String, other: String, instead: String },
     /// A call failed where others of the same rows did not, or trapped.
     Fails(String),
+    /// What must not be, whatever the rows are.
+    Forbidden(String),
 }
 
 /// A law: its name, what it says, for which algebras, and the trial.
@@ -123,7 +125,8 @@ fn agree(
     if gave.same(&instead, nearly) {
         return Ok(());
     }
-    Err(Broken::Differs { one: one.to_owned(), gave: gave.clone(), other: other.to_owned(), instead })
+    let (gave, instead) = (gave.to_string(), instead.to_string());
+    Err(Broken::Differs { one: one.to_owned(), gave, other: other.to_owned(), instead })
 }
 
 /// The value of all rows at once; nothing to compare with if there is none.

@@ -3,8 +3,10 @@
 //!
 //! Knows how functions are called. Must not know jobs, files or how a report is shown.
 
+mod courses;
 mod laws;
 mod payloads;
+mod processes;
 mod scalars;
 mod shrink;
 mod subject;
@@ -18,6 +20,7 @@ use crate::describe::Described;
 use crate::limits::MAX_STATE_BYTES;
 use crate::payloads::PluginPayloads;
 use crate::plugin::Plugin;
+use crate::process::PluginProcess;
 use crate::scalar::PluginScalar;
 use crate::wire::{DataType, LogicalType};
 use arrow_schema::DataType as ArrowType;
@@ -110,32 +113,41 @@ impl Plugin {
 
 fn try_function(account: &Arc<Account>, info: &Described, settings: LabSettings) -> Result<Tried, String> {
     let types: Vec<DataType> = info.arguments.iter().map(|field| field.data_type).collect();
+    let arrow: Vec<ArrowType> = types.iter().map(|data_type| data_type.to_arrow()).collect();
+    if !info.rows.is_empty() {
+        let bind = |given: &[Parameter]| PluginProcess::bind(account, info, &arrow, given);
+        let (logic, constants) = bound(info, bind)?;
+        let findings = processes::try_process(&logic, types, settings);
+        return Ok(Tried { function: format!("{info}{}", shown(&constants)), findings });
+    }
     let Some(algebra) = info.algebra else {
         let findings = scalars::try_scalar(&PluginScalar::new(account, info), &types, settings);
         return Ok(Tried { function: info.to_string(), findings });
     };
-    let arrow: Vec<ArrowType> = types.iter().map(|data_type| data_type.to_arrow()).collect();
-    let (aggregate, constants) = bound(account, info, &arrow)?;
+    let bind = |given: &[Parameter]| PluginAggregate::bind(account, info, &arrow, given);
+    let (aggregate, constants) = bound(info, bind)?;
     let subject = PluginSubject { aggregate: &aggregate, arguments: types };
-    let shown = if constants.is_empty() { String::new() } else { format!(", with {constants:?}") };
     Ok(Tried {
-        function: format!("{info}, {}{shown}", algebra.name()),
+        function: format!("{info}, {}{}", algebra.name(), shown(&constants)),
         findings: try_aggregate(&subject, algebra, settings),
     })
 }
 
+fn shown(constants: &[Parameter]) -> String {
+    if constants.is_empty() { String::new() } else { format!(", with {constants:?}") }
+}
+
 /// The function with the first constants of some that it takes.
-fn bound(
-    account: &Arc<Account>,
+fn bound<T>(
     info: &Described,
-    arguments: &[ArrowType],
-) -> Result<(PluginAggregate, Vec<Parameter>), String> {
+    bind: impl Fn(&[Parameter]) -> Result<T, String>,
+) -> Result<(T, Vec<Parameter>), String> {
     let mut refused = String::new();
     for attempt in 0..4 {
         let given: Vec<Parameter> =
             info.parameters.iter().map(|field| constant(field.data_type, attempt)).collect();
-        match PluginAggregate::bind(account, info, arguments, &given) {
-            Ok(aggregate) => return Ok((aggregate, given)),
+        match bind(&given) {
+            Ok(bound) => return Ok((bound, given)),
             Err(reason) => refused = reason,
         }
     }
@@ -176,13 +188,13 @@ fn try_law(subject: &dyn Subject, law: &Law, algebra: Algebra, settings: LabSett
     };
     let types = subject.arguments();
     let try_on = |history: &History| (law.try_on)(subject, history, algebra);
-    let verdict = try_histories(&types, tastes, settings, try_on);
+    let verdict = try_histories(|taste, seed| history(&types, taste, seed), tastes, settings, try_on);
     finding(law.name, law.says, verdict)
 }
 
 /// Tries a law on many histories. Calls that fail are no reason against it, unless they keep it from being tried.
 fn try_histories(
-    types: &[DataType],
+    make: impl Fn(Taste, u64) -> History,
     tastes: &[Taste],
     settings: LabSettings,
     try_on: impl Fn(&History) -> Result<(), Broken>,
@@ -190,7 +202,7 @@ fn try_histories(
     let (mut failed, mut first) = (0, None);
     for case in 0..settings.cases {
         let taste = tastes[case as usize % tastes.len()];
-        let history = history(types, taste, settings.seed.wrapping_add(u64::from(case)));
+        let history = make(taste, settings.seed.wrapping_add(u64::from(case)));
         match try_on(&history) {
             Ok(()) => {}
             Err(fails @ Broken::Fails(_)) => {
@@ -281,7 +293,7 @@ fn told(history: &History, broken: &Broken) -> Verdict {
         Broken::Differs { one, gave, other, instead } => {
             vec![format!("{one}: {gave}"), format!("{other}: {instead}")]
         }
-        Broken::Fails(reason) => vec![reason.clone()],
+        Broken::Fails(reason) | Broken::Forbidden(reason) => vec![reason.clone()],
     };
     Verdict::Broken { rows: history.rows.iter().enumerate().map(row).collect(), because }
 }

@@ -3,7 +3,7 @@
 use super::laws::{Broken, History};
 use super::subject::Row;
 use super::value::{self, Dice, Taste, Value};
-use super::{Finding, LabSettings, finding, try_histories, try_values};
+use super::{Finding, LabSettings, finding, history, try_histories, try_values};
 use crate::failure::Failure;
 use crate::scalar::PluginScalar;
 use crate::wire::DataType;
@@ -59,9 +59,10 @@ pub(super) fn try_scalar(function: &PluginScalar, types: &[DataType], settings: 
     };
     let short = LabSettings { cases: settings.cases.min(MOST_ROWS), ..settings };
     let mut findings = vec![try_values(types, short, value)];
+    let make = |taste, seed| history(types, taste, seed);
     findings.extend(LAWS.iter().map(|law| {
         let try_on = |history: &History| (law.try_on)(&subject, history);
-        finding(law.name, law.says, try_histories(types, &TASTES, settings, try_on))
+        finding(law.name, law.says, try_histories(make, &TASTES, settings, try_on))
     }));
     findings
 }
@@ -82,9 +83,9 @@ impl Called<'_> {
             if !alone.same(&value, false) {
                 return Err(Broken::Differs {
                     one: format!("row {} alone", at + 1),
-                    gave: alone.clone(),
+                    gave: alone.to_string(),
                     other: how.to_owned(),
-                    instead: value,
+                    instead: value.to_string(),
                 });
             }
         }

@@ -95,6 +95,7 @@ fn rides_of_the_last_hour(key: &ArrowType) -> StageSpec {
         tail: None,
         emit_changes: false,
         results_below: None,
+        process: None,
     }
 }
 

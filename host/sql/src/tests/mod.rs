@@ -9,6 +9,7 @@ mod group_windows;
 mod habits;
 mod hashes;
 mod labels;
+mod process;
 mod queries;
 mod refusals;
 mod transform;
@@ -29,7 +30,7 @@ use weir_plan::{
     Catalog, Emit, ExpressionError, FunctionCatalog, JobDefinition, JobPlan, Late, LatePolicy, Masks,
     ScalarFunction, StreamDefinition, StreamOrigin,
 };
-use weir_timeline::{Aggregate, Parameter, builtin};
+use weir_timeline::{Aggregate, KeyedLogic, Parameter, builtin};
 
 fn stream(name: &str, columns: &[(&str, &str)], event_time: &str) -> Arc<StreamDefinition> {
     let fields: Vec<_> = columns
@@ -53,7 +54,7 @@ fn stream(name: &str, columns: &[(&str, &str)], event_time: &str) -> Arc<StreamD
     })
 }
 
-/// Streams of the queries in the documentation, a scalar plugin and an aggregate plugin.
+/// Streams of the queries in the documentation, a scalar plugin, an aggregate plugin and keyed logic.
 #[derive(Debug)]
 pub(crate) struct Memory {
     plugin_sha: &'static str,
@@ -194,6 +195,24 @@ impl FunctionCatalog for Memory {
 
     fn aggregate_names(&self) -> Vec<String> {
         vec!["decayed".to_owned()]
+    }
+
+    fn logic_arguments(&self, name: &str) -> Option<Vec<String>> {
+        process::arguments(name)
+    }
+
+    fn logic(
+        &self,
+        _job: &str,
+        _name: &str,
+        arguments: &[ArrowType],
+        parameters: &[Parameter],
+    ) -> Result<Arc<dyn KeyedLogic>, String> {
+        process::logic(&self.plugin_sha[7..], arguments, parameters)
+    }
+
+    fn logic_names(&self) -> Vec<String> {
+        vec!["visits".to_owned()]
     }
 }
 

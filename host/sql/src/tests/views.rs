@@ -106,7 +106,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "SELECT user_id, COUNT(*) AS n FROM (SELECT user_id, rowtime FROM TABLE(TUMBLE(TABLE event_user_action, DESCRIPTOR(rowtime), INTERVAL '1' HOUR))) GROUP BY user_id, window_end",
-        "1:72: TUMBLE is in an inner query, and windows belong in the outer one",
+        "1:72: TUMBLE is in an inner query, and table functions belong in the outer one",
     ),
 ];
 

@@ -82,7 +82,9 @@ impl RunStage {
         let (gap, closes) = match &spec.frames {
             Frames::Session(session) => (session.gap, true),
             Frames::Lifetime => (spec.retention.unwrap_or(Span::MAX), false),
-            Frames::Grid(_) | Frames::Cumulate(_) | Frames::Table(_) | Frames::Over(_) => return None,
+            Frames::Grid(_) | Frames::Cumulate(_) | Frames::Table(_) | Frames::Process | Frames::Over(_) => {
+                return None;
+            }
         };
         Some(RunStage {
             logs: Logs::new(Layout::new(spec.logged(), &spec.inputs)?),

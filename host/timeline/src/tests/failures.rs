@@ -134,6 +134,7 @@ pub(super) fn timelines(frames: Frames, algebra: Algebra, retention: Option<Span
         tail: None,
         emit_changes: false,
         results_below: None,
+        process: None,
     };
     Timelines::new(Arc::new(spec)).unwrap()
 }

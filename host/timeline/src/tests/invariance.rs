@@ -80,6 +80,7 @@ fn check(frames: Frames, history: i64, mut steps: Vec<Step>) -> Result<(), TestC
         tail: None,
         emit_changes: false,
         results_below: None,
+        process: None,
     });
     let plain = |(rows, _, to): &Step| (vec![rows.iter().map(|(row, _)| row.clone()).collect()], *to);
     let mixed = |(rows, batch, to): &Step| {

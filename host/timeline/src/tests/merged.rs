@@ -34,6 +34,7 @@ fn spec() -> Arc<StageSpec> {
         tail: None,
         emit_changes: false,
         results_below: None,
+        process: None,
     })
 }
 

@@ -12,6 +12,7 @@ mod model;
 mod oracle;
 mod over_changes;
 mod over_frames;
+mod processes;
 mod series;
 mod session_model;
 mod sessions;

@@ -97,6 +97,7 @@ impl Model {
             tail: None,
             emit_changes: false,
             results_below: None,
+            process: None,
         });
         let timelines = Timelines::new(spec.clone()).unwrap();
         let (stored, rows) = (BTreeMap::new(), Vec::new());

@@ -276,6 +276,7 @@ fn stage(frames: Vec<OverFrame>, retention: Option<Span>) -> StageSpec {
         tail: None,
         emit_changes: false,
         results_below: None,
+        process: None,
     }
 }
 

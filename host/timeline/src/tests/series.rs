@@ -44,6 +44,7 @@ fn spec(count: u32) -> Arc<StageSpec> {
         tail: None,
         emit_changes: false,
         results_below: None,
+        process: None,
     })
 }
 

@@ -77,6 +77,7 @@ impl Model {
             tail: None,
             emit_changes,
             results_below: None,
+            process: None,
         });
         let timelines = Timelines::new(spec.clone()).unwrap();
         let aggregates = (0..spec.aggregates.len()).collect();

@@ -201,6 +201,7 @@ fn spec(frames: Frames) -> StageSpec {
         tail: None,
         emit_changes: false,
         results_below: None,
+        process: None,
     }
 }
 

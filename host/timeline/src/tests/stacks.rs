@@ -41,6 +41,7 @@ fn stage(frames: Vec<OverFrame>) -> StageSpec {
         tail: None,
         emit_changes: false,
         results_below: None,
+        process: None,
     }
 }
 

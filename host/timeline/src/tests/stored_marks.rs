@@ -33,6 +33,7 @@ fn timelines(frames: Frames, emit_changes: bool) -> Timelines {
         tail: None,
         emit_changes,
         results_below: None,
+        process: None,
     }))
     .unwrap()
 }

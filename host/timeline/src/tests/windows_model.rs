@@ -28,7 +28,7 @@ pub(super) fn windows_over(frames: &Frames, time: i64) -> Vec<(i64, i64)> {
             let windows = table.starts.windows(2).map(|pair| (pair[0], pair[1]));
             windows.filter(|(start, end)| (*start..*end).contains(&time)).collect()
         }
-        Frames::Session(_) | Frames::Lifetime | Frames::Over(_) => Vec::new(),
+        Frames::Session(_) | Frames::Lifetime | Frames::Process | Frames::Over(_) => Vec::new(),
     }
 }
 

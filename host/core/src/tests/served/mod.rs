@@ -115,6 +115,7 @@ fn specs() -> impl Strategy<Value = StageSpec> {
                 tail: tail.map(Span::from_millis),
                 emit_changes,
                 results_below: None,
+                process: None,
             };
             if spec.check().is_ok() { spec } else { StageSpec { tail: None, ..spec } }
         },

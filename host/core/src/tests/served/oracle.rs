@@ -156,7 +156,7 @@ fn windows(frames: &Frames) -> Vec<(i64, i64)> {
             }
         }
         Frames::Table(table) => windows.extend(table.starts.windows(2).map(|pair| (pair[0], pair[1]))),
-        Frames::Session(_) | Frames::Lifetime | Frames::Over(_) => {}
+        Frames::Session(_) | Frames::Lifetime | Frames::Process | Frames::Over(_) => {}
     }
     windows
 }

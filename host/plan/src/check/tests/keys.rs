@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::check::keys::Section;
+use crate::definition::PluginBounds;
 use weir_connect::key::{NONE, REQUIRED};
 
 /// The least that a definition of each file needs for its other keys to be allowed.
@@ -63,4 +64,20 @@ fn every_key_has_its_words() {
             assert!(!row.does.contains('|') && !row.does.ends_with('.'), "{}: {}", row.name, row.does);
         }
     }
+}
+
+#[test]
+fn a_plugin_has_bounds_of_its_own() {
+    let bounds = "plugins: {geo_py: {memory: 128MiB, output: 1MiB, state: 2KiB, log_lines: 0}}\n";
+    let bounded = project(&[("weir.yaml", bounds)]).server.unwrap();
+    let bounds = PluginBounds {
+        memory_bytes: Some(128 << 20),
+        fuel_per_call: None,
+        output_bytes: Some(1 << 20),
+        state_bytes: Some(2 << 10),
+        log_lines: Some(0),
+    };
+    let long = project(&[("weir.yaml", "plugins: {geo_py: {state: 65KiB}}\n")]).diagnostics;
+    assert!(long[0].to_string().contains("a state has up to 64KiB"), "{long:?}");
+    assert_eq!(bounded.plugins, [("geo_py".to_owned(), bounds)].into());
 }

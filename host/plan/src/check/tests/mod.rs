@@ -7,7 +7,7 @@ mod variables;
 
 use super::*;
 use crate::definition::StreamOrigin;
-use crate::definition::{Dedup, FormatDefinition, PluginBounds, WhenIdle};
+use crate::definition::{Dedup, FormatDefinition, WhenIdle};
 use crate::diagnostic::Severity;
 use crate::job_plan::{Emit, LatePolicy, OnFull};
 use serde_json::json;
@@ -429,9 +429,6 @@ fn the_server_has_defaults_and_takes_the_environment() {
     let open = project(&[("weir.yaml", "listen: '[::]:80'\ntoken: ${TOKEN}\nshards: ${SHARDS}\n")]);
     let server = open.server.unwrap_or_else(|| panic!("{:?}", open.diagnostics));
     assert_eq!((server.token.as_deref(), server.shards), (Some("12345"), Some(4)));
-    let bounded = project(&[("weir.yaml", "plugins: {geo_py: {memory: 128MiB}}\n")]).server.unwrap();
-    let bounds = PluginBounds { memory_bytes: Some(128 << 20), fuel_per_call: None };
-    assert_eq!(bounded.plugins, [("geo_py".to_owned(), bounds)].into());
 }
 
 #[test]

@@ -16,9 +16,9 @@ use weir_plugin::{CompileWith, LabSettings, Limits, Plugin, PluginHost};
 
 /// Say whether a server would take a component, and try its functions on made-up rows
 ///
-/// Aggregates must give the same value however their rows are cut into stretches, calls and keys; scalar functions must
-/// look at nothing except their row, and decoders at nothing except a payload. Where that is not so, the smallest case is shown. Exit code 1: refused, or a law is
-/// broken.
+/// Aggregates must give the same value however their rows are cut into stretches, calls and keys, and keyed logic must make
+/// the same of a key's events; scalar functions must look at nothing except their row, and decoders at nothing except a
+/// payload. Where that is not so, the smallest case is shown. Exit code 1: refused, or a law is broken.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  weir plugin check tip_percent/dist/tip_percent.wasm\n  \
                   weir plugin check trip.wasm --cases 1000 --html trip.html")]

@@ -34,6 +34,8 @@ enum PluginKind {
     Aggregate,
     /// A row from the payload of a message, `format: {plugin: NAME}`
     Decode,
+    /// Rows from the events of a key, with a memory and a timer, `FROM TABLE(NAME(TABLE t PARTITION BY k))`
+    Process,
 }
 
 /// The templates of a kind: where each goes in the folder, and its text.
@@ -76,6 +78,19 @@ fn templates(language: Language, kind: PluginKind) -> Templates {
             ("plugin.py", include_str!("../../../templates/plugin/python/decode.py")),
             ("test_plugin.py", include_str!("../../../templates/plugin/python/test_decode.py")),
         ],
+        (Language::Rust, PluginKind::Process) => &[
+            ("Cargo.toml", include_str!("../../../templates/plugin/rust/Cargo.toml")),
+            ("src/lib.rs", include_str!("../../../templates/plugin/rust/process.rs")),
+        ],
+        (Language::Js, PluginKind::Process) => &[
+            ("package.json", include_str!("../../../templates/plugin/js/package.json")),
+            ("plugin.js", include_str!("../../../templates/plugin/js/process.js")),
+            ("test_plugin.js", include_str!("../../../templates/plugin/js/test_process.js")),
+        ],
+        (Language::Python, PluginKind::Process) => &[
+            ("plugin.py", include_str!("../../../templates/plugin/python/process.py")),
+            ("test_plugin.py", include_str!("../../../templates/plugin/python/test_process.py")),
+        ],
         (Language::Python, PluginKind::Aggregate) => &[
             ("plugin.py", include_str!("../../../templates/plugin/python/aggregate.py")),
             ("test_plugin.py", include_str!("../../../templates/plugin/python/test_aggregate.py")),
@@ -109,7 +124,7 @@ pub(super) fn run(arguments: &New) -> Result<(), Failure> {
     }
     let serde = match arguments.kind {
         PluginKind::Scalar | PluginKind::Decode => "",
-        PluginKind::Aggregate => SERDE,
+        PluginKind::Aggregate | PluginKind::Process => SERDE,
     };
     let marks = [
         ("{{NAME}}", name.clone()),
@@ -142,7 +157,7 @@ fn words(language: Language) -> &'static str {
         }
         Language::Python => {
             "and as assert async await break class continue dataclass def del elif else except finally \
-             float for from global if import in int is lambda len max nonlocal not or pass pytest raise \
+             float for from global if import in int is iterator lambda len max nonlocal not or pass pytest raise \
              return try weir while with yield"
         }
         Language::Js => {
@@ -223,7 +238,7 @@ mod tests {
     fn a_new_plugin_is_complete_and_never_written_over() {
         let folder = tempfile::tempdir().unwrap();
         for lang in [Language::Rust, Language::Python, Language::Js] {
-            for kind in [PluginKind::Scalar, PluginKind::Aggregate, PluginKind::Decode] {
+            for kind in [PluginKind::Scalar, PluginKind::Aggregate, PluginKind::Decode, PluginKind::Process] {
                 let dir = folder.path().join(format!("{lang:?}{kind:?}"));
                 let name = "fare_rise".to_owned();
                 let arguments = New { name, lang, kind, dir: Some(dir.clone()) };

@@ -1,0 +1,3 @@
+;; Never ends a call with events.
+(func $events (loop $again (br $again)))
+(func $timers)

@@ -1,0 +1,3 @@
+;; Never ends a call that fires timers.
+(func $events)
+(func $timers (loop $again (br $again)))

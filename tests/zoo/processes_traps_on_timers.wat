@@ -1,0 +1,3 @@
+;; Traps when a timer fires.
+(func $events)
+(func $timers (unreachable))

@@ -182,7 +182,10 @@ pub(crate) async fn remove(State(app): State<Arc<App>>, Name(name): Name) -> Res
     let (plugins, engine) = (app.served.plugins.clone(), app.served.engine.clone());
     let deleted = blocking(move || {
         refuse_to_delete(&Lost::of_versions(&find(&plugins, &name)?), &name, &engine.jobs())?;
-        let deleted = plugins.delete(&name).map_err(|error| problem(&error))?;
+        // Another request may have deleted it meanwhile.
+        let deleted = plugins
+            .delete(&name)
+            .map_err(|error| find(&plugins, &name).err().unwrap_or_else(|| problem(&error)))?;
         tracing::info!(plugin = name, "plugin deleted");
         Ok::<_, Problem>(deleted)
     });

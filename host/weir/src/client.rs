@@ -18,8 +18,8 @@ pub(crate) struct ServerArguments {
     pub(crate) token: Option<String>,
 }
 
-/// Admitting a component compiles it, which may take a minute.
-const ANSWER_TIMEOUT: Duration = Duration::from_mins(3);
+/// Admitting a component compiles it, for which a server takes five minutes at the most.
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(6);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest answer that is read; listings and values are far below.
 const ANSWER_LIMIT_BYTES: u64 = 256 << 20;

@@ -2,26 +2,28 @@
 //! Must not know how states are kept (`states` does) or what a window is.
 
 use crate::account::Account;
+use crate::binding::{self, Wording};
 use crate::columns::{self, Lent};
 use crate::describe::Described;
 use crate::failure::{Cause, Failure};
 use crate::guest::Guest;
 use crate::pace::Pace;
-use crate::plugin::Plugin;
 use crate::scalar::lend;
 use crate::states::PluginStates;
 use crate::wire::{
-    self, AGGREGATE_FUNCTIONS, AggregateFunctionInfo, ColumnIn, ColumnResult, DataType, FinishParams,
-    Literal, LogicalType, MergeParams, StatesResult, UpdateParams,
+    self, AGGREGATE_FUNCTIONS, AggregateFunctionInfo, ColumnIn, ColumnResult, FinishParams, Literal,
+    MergeParams, StatesResult, UpdateParams,
 };
 use crate::world::{Exports, TypeCheck, World};
 use arrow_array::ArrayRef;
 use arrow_schema::DataType as ArrowType;
-use std::fmt::Write;
 use std::sync::Arc;
 use wasmtime::component::ComponentExportIndex;
 use weir_timeline::aggregate::Parameter;
 use weir_timeline::{Aggregate, Algebra, Card, States};
+
+/// What an aggregate's constants are to a query.
+const PARAMETERS: Wording = Wording { one: "parameter", place: "before its arguments" };
 
 /// Functions of the rows of a frame.
 #[derive(Debug)]
@@ -69,8 +71,7 @@ fn described(kind: &'static str, info: AggregateFunctionInfo) -> Described {
         wire::Algebra::Ordered => Algebra::Ordered,
         wire::Algebra::Approximate => Algebra::Approximate,
     });
-    Described { result, algebra, ..Described::new(kind, name, arguments, description) }
-        .with_parameters(parameters)
+    Described { parameters, result, algebra, ..Described::new(kind, name, arguments, description) }
 }
 
 /// One aggregate function of one version of a plugin, bound to its parameters and called for one job.
@@ -115,7 +116,7 @@ impl PluginAggregate {
             // The host holds states to what they may have.
             bounded: true,
             result: info.result.to_arrow(),
-            identity: identity(plugin, info, given),
+            identity: binding::identity(plugin, info, given),
             nulls: "handed to the plugin",
         };
         let pace = || Pace::new(plugin.allowed.fuel_per_call);
@@ -134,20 +135,8 @@ impl PluginAggregate {
         let empty: Vec<ArrayRef> = arguments.iter().map(arrow_array::new_empty_array).collect();
         lend(&empty, info.arguments.iter().map(|field| field.data_type))
             .map_err(|failure| format!("{}: {info}", failure.reason))?;
-        if given.len() != info.parameters.len() {
-            return Err(format!(
-                "`{}` takes {} parameters before its arguments, and is given {}: {info}",
-                info.name,
-                info.parameters.len(),
-                given.len()
-            ));
-        }
-        let literals = given.iter().zip(&info.parameters).map(|(given, field)| {
-            literal(given, field.data_type).ok_or_else(|| {
-                format!("parameter `{}` of `{}` is a {}", field.name, info.name, field.data_type)
-            })
-        });
-        let aggregate = PluginAggregate::new(account, info, literals.collect::<Result<_, _>>()?, given);
+        let literals = binding::literals(info, given, &PARAMETERS)?;
+        let aggregate = PluginAggregate::new(account, info, literals, given);
         if !given.is_empty() {
             aggregate.dry_run()?;
         }
@@ -162,9 +151,7 @@ impl PluginAggregate {
     /// Calls without rows: an empty update, and the value of no rows, merged and finished.
     pub(crate) fn dry_run(&self) -> Result<(), String> {
         let bound = &self.bound;
-        let types = bound.info.arguments.iter().map(|field| field.data_type.to_arrow());
-        let arguments: Vec<ArrayRef> =
-            types.map(|data_type| arrow_array::new_empty_array(&data_type)).collect();
+        let arguments = binding::no_arguments(&bound.info);
         bound
             .account
             .pool
@@ -193,33 +180,6 @@ impl Aggregate for PluginAggregate {
     fn states(&self) -> Box<dyn States> {
         Box::new(PluginStates::new(Arc::clone(&self.bound)))
     }
-}
-
-/// What makes the values: function, parameters and component, whatever the plugin is called.
-pub(crate) fn identity(plugin: &Plugin, info: &Described, given: &[Parameter]) -> String {
-    let mut identity = format!("{}(", info.name);
-    for parameter in given {
-        // Debug output quotes texts, so that no two lists of parameters look the same.
-        write!(identity, "{parameter:?},").expect("a text takes whatever is written to it");
-    }
-    for (i, field) in info.arguments.iter().enumerate() {
-        let comma = if i == 0 { "" } else { "," };
-        write!(identity, "{comma}{}", field.data_type).expect("a text takes whatever is written to it");
-    }
-    write!(identity, ")@sha256:{}", plugin.sha256).expect("a text takes whatever is written to it");
-    identity
-}
-
-pub(crate) fn literal(given: &Parameter, wanted: DataType) -> Option<Literal> {
-    Some(match (given, wanted.logical) {
-        (Parameter::Int(value), LogicalType::Bigint | LogicalType::Timestamp) => Literal::Int64(*value),
-        (Parameter::Int(value), LogicalType::Double) => Literal::Float64(*value as f64),
-        (Parameter::Double(value), LogicalType::Double) => Literal::Float64(*value),
-        (Parameter::Text(value), LogicalType::Text) => Literal::Text(value.clone()),
-        (Parameter::Text(value), LogicalType::Bytes) => Literal::Blob(value.clone().into_bytes()),
-        (Parameter::Bool(value), LogicalType::Boolean) => Literal::Boolean(*value),
-        _ => return None,
-    })
 }
 
 impl Bound {

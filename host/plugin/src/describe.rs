@@ -45,10 +45,6 @@ impl Described {
         let (parameters, rows) = (Vec::new(), Vec::new());
         Described { kind, name, parameters, arguments, result, rows, algebra: None, description }
     }
-
-    pub(crate) fn with_parameters(self, parameters: Vec<Field>) -> Self {
-        Described { parameters, ..self }
-    }
 }
 
 /// `scalar distance(lat double, lon double) -> double`, `aggregate nth(n bigint, x double) -> double`

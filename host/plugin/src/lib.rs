@@ -11,6 +11,7 @@
 mod account;
 mod admit;
 mod aggregate;
+mod binding;
 mod bisect;
 mod breaker;
 mod cache;

@@ -3,7 +3,7 @@
 //! know keys, or what becomes of rows.
 
 use crate::account::Account;
-use crate::aggregate::{identity, literal};
+use crate::binding::{self, Wording};
 use crate::columns::{self, Lent};
 use crate::describe::Described;
 use crate::failure::{Cause, Failure};
@@ -25,6 +25,9 @@ use weir_timeline::{AggregateError, Events, FailedKey, KeyedLogic, LogicCard, Pr
 
 /// Rows that one event or timer may make: more is a mistake or an attack.
 const MOST_ROWS: usize = 1000;
+
+/// What the constants of keyed logic are to a query.
+const CONSTANTS: Wording = Wording { one: "constant", place: "behind its table" };
 
 /// Logic of one key's events.
 #[derive(Debug)]
@@ -51,9 +54,10 @@ impl World for ProcessWorld {
 
     fn describe(&self, guest: &mut Guest, exports: &Exports) -> Result<Vec<Described>, Failure> {
         let ((infos,), _) = guest.call::<(), (Vec<ProcessInfo>,)>(exports.find(self, "describe")?, ())?;
-        let described = |ProcessInfo { name, parameters, arguments, results, description }| {
-            Described { rows: results, ..Described::new(self.kind(), name, arguments, description) }
-                .with_parameters(parameters)
+        let described = |ProcessInfo { name, parameters, arguments, results, description }| Described {
+            parameters,
+            rows: results,
+            ..Described::new(self.kind(), name, arguments, description)
         };
         Ok(infos.into_iter().map(described).collect())
     }
@@ -84,7 +88,7 @@ impl PluginProcess {
         let column = |field: &Field| (field.name.clone(), field.data_type.to_arrow());
         let card = LogicCard {
             results: info.rows.iter().map(column).collect(),
-            identity: identity(plugin, info, given),
+            identity: binding::identity(plugin, info, given),
         };
         let pace = || Pace::new(plugin.allowed.fuel_per_call);
         let (event_pace, timer_pace) = (pace(), pace());
@@ -104,20 +108,8 @@ impl PluginProcess {
             lend(&empty, [field.data_type].into_iter())
                 .map_err(|failure| format!("the column `{}`: {}: {info}", field.name, failure.reason))?;
         }
-        if given.len() != info.parameters.len() {
-            return Err(format!(
-                "`{}` takes {} constants behind its table, and is given {}: {info}",
-                info.name,
-                info.parameters.len(),
-                given.len()
-            ));
-        }
-        let literals = given.iter().zip(&info.parameters).map(|(given, field)| {
-            literal(given, field.data_type).ok_or_else(|| {
-                format!("constant `{}` of `{}` is a {}", field.name, info.name, field.data_type)
-            })
-        });
-        let process = PluginProcess::new(account, info, literals.collect::<Result<_, _>>()?, given);
+        let literals = binding::literals(info, given, &CONSTANTS)?;
+        let process = PluginProcess::new(account, info, literals, given);
         if !given.is_empty() {
             process.dry_run()?;
         }
@@ -126,9 +118,7 @@ impl PluginProcess {
 
     /// Calls without keys.
     fn dry_run(&self) -> Result<(), String> {
-        let types = self.info.arguments.iter().map(|field| field.data_type.to_arrow());
-        let arguments: Vec<ArrayRef> =
-            types.map(|data_type| arrow_array::new_empty_array(&data_type)).collect();
+        let arguments = binding::no_arguments(&self.info);
         let (turn, events) =
             (Turn { states: &[], timers: &[] }, Events { counts: &[], times: &[], arguments: &arguments });
         let pool = &self.account.pool;

@@ -25,8 +25,8 @@ use std::sync::Arc;
 use weir_event::key::is_key_type;
 use weir_event::suggestion::nearest;
 use weir_event::{DataType, Field, StreamSchema};
-use weir_plan::{ColumnRole, Emit, FunctionCatalog, JobPlan, KeyedStage};
-use weir_timeline::{KeyedLogic, Parameter, ProcessSpec, storable};
+use weir_plan::{ColumnRole, Emit, JobPlan, KeyedStage};
+use weir_timeline::{ProcessSpec, storable};
 
 /// What the time of a row is called.
 const ROWTIME: &str = "rowtime";
@@ -46,12 +46,12 @@ pub(crate) fn plan(
     base: &Names<'_>,
     report: &mut Report<'_>,
 ) -> Option<JobPlan> {
-    report.refuse_all(refused(named, call, &parsed));
     let (view, filters) = resolve_views(std::mem::take(&mut parsed.views), base, report);
     let of_table = Names { view: view.as_ref(), ..*base };
     if report.has_errors() {
         return None;
     }
+    report.refuse_all(refused(named, call, &parsed));
     let scope = named.relation.scope(named.functions).map_err(|message| Refusal::new(START, message));
     let mut rows = Rows { scope: report.take(scope)?, projected: Vec::new() };
     let filter = match all_of(filters) {
@@ -61,8 +61,9 @@ pub(crate) fn plan(
         }
         None => None,
     };
-    let keys = report.take(keys(call, &of_table, &mut rows))?;
-    let processing = report.take(logic(named, call, &of_table, &mut rows))?;
+    let keys = report.take(keys(call, &of_table, &mut rows));
+    let processing = report.take(logic(named, call, &of_table, &mut rows));
+    let (keys, processing) = keys.zip(processing).filter(|_| !report.has_errors())?;
     let made = report.take(made(call, &keys, &processing, &rows))?;
     resolve(named, call, &mut parsed, &made, base, report)?;
     let windows = StageWindows::Process(processing);
@@ -194,22 +195,13 @@ fn logic(
     }
     let types: Vec<ArrowType> =
         arguments.iter().map(|column| rows.projected[*column].data_type.clone()).collect();
-    let logic = bound(catalog, &named.job.name, call, &types, &parameters)?;
+    let logic = catalog
+        .logic(&named.job.name, name, &types, &parameters)
+        .map_err(|message| Refusal::new(call.at, message))?;
     let texts: Vec<&str> =
         arguments.iter().map(|column| rows.projected[*column].canonical.as_str()).collect();
     let canonical = format!("{}[{}]", logic.card().identity, texts.join(", "));
     Ok(Processing { canonical, spec: ProcessSpec { logic, arguments } })
-}
-
-fn bound(
-    catalog: &dyn FunctionCatalog,
-    job: &str,
-    call: &ProcessCall,
-    types: &[ArrowType],
-    parameters: &[Parameter],
-) -> Result<Arc<dyn KeyedLogic>, Refusal> {
-    let logic = catalog.logic(job, &call.name, types, parameters);
-    logic.map_err(|message| Refusal::new(call.at, message))
 }
 
 fn unknown(name: &str, of_table: &Names<'_>) -> String {

@@ -218,7 +218,7 @@ impl Drive<'_> {
             let goes_on =
                 |pair: &[i64]| self.retention.is_none_or(|most| pair[1].saturating_sub(pair[0]) <= most);
             let together = times[..in_time].windows(2).take_while(|pair| goes_on(pair)).count() + 1;
-            return Step::Events(together.min(in_time.max(1)));
+            return Step::Events(together);
         }
     }
 

@@ -75,7 +75,7 @@ pub trait KeyedLogic: Debug + Send + Sync {
     /// Its card.
     fn card(&self) -> &LogicCard;
     /// Gives events to keys: of each at least the first one is taken, and none that lies behind a timer that an earlier one
-    /// has left set.
+    /// has left set. A timer that it sets before the event counts as one at it.
     fn on_events(&self, keys: Turn<'_>, events: Events<'_>) -> Result<Progress, AggregateError>;
     /// An event or a timer, of which this is the reason, made it misbehave: told once, however often the same is tried again.
     fn misbehaved(&self, _reason: &str) {}

@@ -6,11 +6,12 @@ use super::memory::Memory;
 use super::{ProcessStage, Returned, row};
 use crate::aggregate::AggregateError;
 use crate::answer::{RefusedRow, Results, Slot};
+use crate::collect::join;
 use crate::marks::Marks;
 use crate::row_log::Log;
 use crate::slots::Slots;
 use crate::timeline::Wanted;
-use arrow_array::{Array, ArrayRef, TimestampMillisecondArray, UInt32Array};
+use arrow_array::{ArrayRef, TimestampMillisecondArray, UInt32Array};
 use arrow_select::take::take;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -41,13 +42,13 @@ impl ProcessStage {
         let (from, to) = (self.settled, to.max(self.settled));
         let starts = self.starts(from, to);
         let keeps = if wanted == Wanted::Results { KeptRows::Rows } else { KeptRows::Newest };
-        let driven = self.run(&starts, to, keeps)?;
+        let since: Vec<i64> = starts.values().map(|start| start.since).collect();
+        let driven = self.run(starts, to, keeps)?;
         self.settled = to;
         self.due.clear();
         let refused = self.refused(&driven, from);
         let mut results = Results { refused, ..Results::default() };
         if wanted == Wanted::Results {
-            let since: Vec<i64> = starts.values().map(|start| start.since).collect();
             results = Results { refused: results.refused, ..self.returned(&driven, &since, to)? };
         }
         for (Course { slot, memory, .. }, waypoints) in driven.courses.into_iter().zip(driven.waypoints) {
@@ -72,12 +73,12 @@ impl ProcessStage {
             return Ok(corrected);
         }
         // Nobody says that time has come as far as the timers behind the last event.
-        let driven = self.run(&starts, i64::MIN, KeptRows::Rows)?;
         let since = vec![self.settled; starts.len()];
+        let driven = self.run(starts, i64::MIN, KeptRows::Rows)?;
         let open = self.returned(&driven, &since, i64::MAX)?;
-        for slot in starts.keys() {
-            self.changed(slots, *slot);
-            self.note_returned_early(*slot);
+        for Course { slot, .. } in driven.courses {
+            self.changed(slots, slot);
+            self.note_returned_early(slot);
         }
         appended(corrected, open)
     }
@@ -116,7 +117,7 @@ impl ProcessStage {
 
     fn run(
         &self,
-        starts: &BTreeMap<u32, Start>,
+        starts: BTreeMap<u32, Start>,
         until: i64,
         keeps: KeptRows,
     ) -> Result<Driven, AggregateError> {
@@ -125,7 +126,7 @@ impl ProcessStage {
         for (slot, start) in starts {
             let first = feeder.len();
             let mut stops = Vec::new();
-            if let Some(log) = self.logs.find(*slot) {
+            if let Some(log) = self.logs.find(slot) {
                 let mut from = start.rows.start;
                 for number in waypoints(log, &start.rows) {
                     feeder.push(log, from..number);
@@ -134,7 +135,7 @@ impl ProcessStage {
                 }
                 feeder.push(log, from..start.rows.end);
             }
-            let course = Course::new(*slot, start.memory.clone(), first..feeder.len(), until);
+            let course = Course::new(slot, start.memory, first..feeder.len(), until);
             courses.push(course.stopping_at(stops.into_iter()));
         }
         self.drive((&feeder.finish(), keeps), courses)
@@ -267,15 +268,11 @@ pub(super) fn times(made: &[(i64, u32)]) -> ArrayRef {
 
 /// Results behind others.
 fn appended(mut first: Results, then: Results) -> Result<Results, AggregateError> {
-    let join = |one: &[ArrayRef], other: &[ArrayRef]| {
-        let both = |(one, other): (&ArrayRef, &ArrayRef)| {
-            arrow_select::concat::concat(&[one as &dyn Array, other as &dyn Array])
-        };
-        let joined = one.iter().zip(other).map(both).collect::<Result<Vec<_>, _>>();
-        joined.map_err(|error| AggregateError::Broken(error.to_string()))
-    };
-    first.values = join(&first.values, &then.values)?;
-    first.carried = join(&first.carried, &then.carried)?;
+    for (own, other) in [(&mut first.values, then.values), (&mut first.carried, then.carried)] {
+        for (own, other) in own.iter_mut().zip(other) {
+            *own = join(vec![own.clone(), other], &own.data_type().clone())?;
+        }
+    }
     first.slots.extend(then.slots);
     first.made.extend(then.made);
     first.revised.extend(then.revised);

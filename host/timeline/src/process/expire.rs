@@ -53,15 +53,16 @@ impl ProcessStage {
         let (retention, horizon) = (self.retention(), self.horizon);
         // Those first, since what stays is watched again, perhaps by the same time.
         let mut gone_by = Vec::new();
-        while let Some(Reverse((_, slot))) =
+        while let Some(Reverse((time, slot))) =
             self.watched.peek().copied().filter(|Reverse((time, _))| *time < horizon)
         {
             self.watched.pop();
-            gone_by.push(slot);
+            if self.held[slot as usize].watched.take_if(|watched| *watched == time).is_some() {
+                gone_by.push(slot);
+            }
         }
         for slot in gone_by {
             let held = &mut self.held[slot as usize];
-            held.is_watched = false;
             let in_reach = held.returned.partition_point(|returned| returned.time < horizon);
             held.returned.drain(..in_reach);
             held.returned.shrink_to_fit();
@@ -82,8 +83,7 @@ impl ProcessStage {
             self.logs.forget(*slot);
             self.due.remove(slot);
             if let Some(held) = self.held.get_mut(*slot as usize) {
-                let (is_dirty, is_watched) = (held.is_dirty, held.is_watched);
-                *held = super::Held { is_dirty, is_watched, ..super::Held::default() };
+                *held = super::Held { is_dirty: held.is_dirty, ..super::Held::default() };
             }
         }
     }

@@ -82,7 +82,8 @@ struct Held {
     is_kept: bool,
     is_dirty: bool,
     is_stored: bool,
-    is_watched: bool,
+    /// The horizon at which it is looked at, by the one good entry of the queue.
+    watched: Option<i64>,
 }
 
 /// A row that was returned.
@@ -218,14 +219,13 @@ impl ProcessStage {
     fn watch(&mut self, slot: u32) {
         let retention = self.spec.retention.map(weir_event::Span::millis);
         let held = &mut self.held[slot as usize];
-        if held.is_watched {
-            return;
-        }
         let of_returned = held.returned.first().map(|returned| returned.time);
         let last = held.now().last.filter(|_| held.is_kept);
         let of_memory = last.zip(retention).map(|(last, retention)| last.saturating_add(retention));
-        if let Some(time) = of_returned.into_iter().chain(of_memory).min() {
-            held.is_watched = true;
+        if let Some(time) = of_returned.into_iter().chain(of_memory).min()
+            && held.watched.is_none_or(|watched| time < watched)
+        {
+            held.watched = Some(time);
             self.watched.push(Reverse((time, slot)));
         }
     }

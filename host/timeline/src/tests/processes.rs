@@ -472,3 +472,22 @@ fn many_events_in_a_row_that_are_left_out_are_no_obstacle() {
     model.apply(Op::Insert(vec![row(2, 3)], 0)).unwrap();
     model.apply(Op::Settle(102)).unwrap();
 }
+
+#[test]
+fn what_was_returned_goes_with_what_late_events_reach_however_long_a_key_is_remembered() {
+    let mut model = Model::new(50, Some(50), Some(1_000_000));
+    // The first event makes no row, so that the key is watched for its retention before anything is returned of it.
+    model.insert(vec![Row { key: 1, whole: Some(1), ..Row::at(0) }]);
+    model.apply(Op::Settle(5)).unwrap();
+    let mut longest = 0;
+    for time in 1..600 {
+        model.insert(vec![Row { key: 1, whole: Some(3), ..Row::at(time * 10) }]);
+        model.apply(Op::Settle(time * 10 + 5)).unwrap();
+        model.apply(Op::Expire).unwrap();
+        model.timelines.encode_all(&mut |_, block, bytes| {
+            let is_memory = block.column == Block::MEMORIES;
+            longest = longest.max(bytes.filter(|_| is_memory).map_or(0, <[u8]>::len));
+        });
+    }
+    assert!(longest < 1000, "{longest} bytes are stored of a key");
+}

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::harness::{Project, Server, repository};
-use crate::zoo::scalar_guest;
+use crate::zoo::{scalar_guest, transforming_guest};
 use serde_json::{Value, json};
 
 const STREAM: &str = "fields: {k: string, n: double, t: timestamp}\nevent_time: t\nsource: {http: {}}\n";
@@ -110,5 +110,64 @@ fn what_requests_make_a_guest_do_does_not_stop_the_job() {
     let callers: Vec<&Value> =
         described["plugins"].as_array().unwrap().iter().map(|usage| &usage["job"]).collect();
     assert_eq!(callers, ["j", "j:transform"], "{described}");
+    assert!(server.terminate().success());
+}
+
+#[test]
+fn what_a_call_gives_is_several_features_and_an_entity_that_fails_fails_alone() {
+    let project = Project::new();
+    project.file("streams/s.yaml", STREAM).file(
+        "jobs/j.yaml",
+        "query: SELECT k, COUNT(*) AS n FROM s GROUP BY k\nemit: {on: change}\nrequest: {x: double}\n\
+         transform: {own: f(x).y, same: f(*).y, whole: f(x), twice: f(x).y * 2, some: \"CASE WHEN x > 0 THEN f(x).y END\"}\n\
+         features: {same: {default: -7}}\n",
+    );
+    let server = Server::start(&project, "");
+    server.wait_for_job("j", "the job to wait", |status| status["next_try"].is_string());
+    let version = push(&server, "guest", &transforming_guest("transforms_all_but_negatives"));
+    assert_eq!(activate(&server, "guest", version).1["jobs"], json!([{"job": "j", "applied": true}]));
+    server.wait_ready();
+    post(&server, 7);
+    let entity = |given: Value| json!({"k": "a", "request": {"x": given}});
+    let entities: Vec<Value> = [json!(1.5), json!(-1), Value::Null, json!(4)].into_iter().map(entity).collect();
+    let (status, answer) =
+        server.post("/v1/lookup", json!({"features": ["j"], "entities": entities}).to_string());
+    assert_eq!(status, 200, "{answer}");
+    let of = |row: usize, name: &str| answer["rows"][row]["features"][format!("j:{name}")].clone();
+    for (row, value) in [(0, 1.5), (3, 4.0)] {
+        for (name, expected) in [
+            ("own", json!(value)),
+            ("same", json!(value)),
+            ("whole", json!({"y": value})),
+            ("twice", json!(value * 2.0)),
+            ("some", json!(value)),
+        ] {
+            assert_eq!((&of(row, name)["value"], &of(row, name)["status"]), (&expected, &json!("ok")), "{name}: {answer}");
+        }
+    }
+    for name in ["own", "same", "whole", "twice"] {
+        let reason = of(1, name)["reason"].to_string();
+        assert!(reason.contains("call of `f`: trapped") && of(1, name)["status"] == "error", "{name}: {answer}");
+    }
+    // What is asked for some rows alone is not called for the others.
+    assert_eq!((&of(1, "some")["value"], &of(1, "some")["status"]), (&Value::Null, &json!("ok")), "{answer}");
+    assert_eq!((&of(2, "own")["value"], &of(2, "own")["status"]), (&Value::Null, &json!("ok")), "{answer}");
+    assert_eq!((&of(2, "same")["value"], &of(2, "same")["status"]), (&json!(-7), &json!("default")), "{answer}");
+    // Three features share their call: one of them alone takes as many rows as all of them.
+    let rows = || {
+        let (_, described) = server.get("/v1/jobs/j");
+        described["plugins"].as_array().unwrap().iter().map(|usage| usage["rows"].as_u64().unwrap()).sum::<u64>()
+    };
+    let ask = |features: &[&str]| {
+        let before = rows();
+        let asks = json!({"features": features, "entities": [entity(json!(2))]});
+        assert_eq!(server.post("/v1/lookup", asks.to_string()).0, 200);
+        rows() - before
+    };
+    assert_eq!((ask(&["j:own"]), ask(&["j:own", "j:same", "j:whole"])), (1, 1));
+    // Queries have nothing of it.
+    project.file("jobs/other.yaml", "query: SELECT k, SUM(f(n).y) AS total FROM s GROUP BY k\n");
+    let checked = String::from_utf8_lossy(&project.weir("check", &[]).stderr).into_owned();
+    assert!(checked.contains("write it in the job's `transform`"), "{checked}");
     assert!(server.terminate().success());
 }

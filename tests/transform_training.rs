@@ -28,11 +28,16 @@ transform:
   list: ARRAY_CONCAT(cities, tags)
   minute: MINUTE(event_time)
   half: mean_fare / 3
+  score: risk(amount, mean_fare, rides).score
+  band: risk(*).band
+  usual: risk(*).times_usual
 features: {ratio: {default: -1}, mean_fare: {default: 7.5}}
 ";
 const T: i64 = 1_770_000_000_000;
-const NAMES: [&str; 11] =
-    ["mean_fare", "rides", "cities", "lat", "ratio", "km", "share", "label", "list", "minute", "half"];
+const NAMES: [&str; 14] = [
+    "mean_fare", "rides", "cities", "lat", "ratio", "km", "share", "label", "list", "minute", "half", "score", "band",
+    "usual",
+];
 
 fn roll(dice: &mut u64, sides: u64) -> u64 {
     *dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -44,7 +49,9 @@ fn project() -> Project {
     project.file("streams/rides.yaml", STREAM).file("jobs/spend.yaml", JOB);
     let plugins = project.path().join("plugins");
     std::fs::create_dir(&plugins).unwrap();
-    std::fs::copy(repository().join("plugins/dist/geo.wasm"), plugins.join("geo.wasm")).unwrap();
+    for plugin in ["geo.wasm", "risk.wasm"] {
+        std::fs::copy(repository().join("plugins/dist").join(plugin), plugins.join(plugin)).unwrap();
+    }
     project
 }
 
@@ -133,7 +140,7 @@ fn a_training_set_has_what_lookups_answer_to_the_bit() {
         }
         assert_eq!(trained["note"], spine[row]["note"]);
     }
-    for wanted in ["ratio ok", "ratio default", "share ok", "share error", "half default", "label not_found"]
+    for wanted in ["ratio ok", "ratio default", "share ok", "share error", "half default", "band ok", "label not_found"]
     {
         assert!(seen.contains_key(wanted), "{wanted} is not among {seen:?}");
     }

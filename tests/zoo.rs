@@ -30,6 +30,8 @@ enum Made {
     Bare(&'static str),
     /// A core module with the prelude and what keyed logic has in common, likewise.
     Logic,
+    /// A core module with the prelude and what transforms have in common, likewise.
+    Lookup,
     /// A whole component.
     Component,
     /// A core module, as it is.
@@ -47,7 +49,7 @@ enum Shows {
     Called,
 }
 
-use Made::{Bare, Component, Guest, Logic, Module, Text};
+use Made::{Bare, Component, Guest, Logic, Lookup, Module, Text};
 use Shows::{At, Called};
 
 /// File, how it is made, when it shows, and part of the reason.
@@ -191,11 +193,21 @@ const ZOO: &[(&str, Made, Shows, &str)] = &[
         "`p` makes a column `rowtime`, as which a query sees",
     ),
     ("processes_into_nothing", Logic, At(Phase::Describe), "`p` makes rows without a column"),
+    ("transforms_for_ever", Lookup, Called, "call of `f`: used up its budget of 20000000 units of fuel"),
+    ("transforms_into_no_column", Lookup, Called, "gave 0 columns where 1 were due"),
+    ("transforms_into_too_many_columns", Lookup, Called, "gave 2 columns where 1 were due"),
+    ("transforms_into_other_type", Lookup, Called, "column `y`: gave int64s, where double was promised"),
+    ("transforms_more_rows", Lookup, Called, "column `y`: gave 2 values where 1 were due"),
+    ("transforms_beyond_end", Lookup, Called, "out of bounds"),
+    ("transforms_and_traps", Lookup, Called, "plugin `transforms_and_traps`, call of `f`: trapped: wasm"),
+    ("transforms_and_refuses", Lookup, Called, "call of `f`: not today"),
+    ("transforms_into_nothing", Lookup, At(Phase::Describe), "`f` makes rows without a column"),
+    ("transforms_into_one_twice", Lookup, At(Phase::Describe), "`f`: describes the column `y` twice"),
 ];
 
 /// What is not a guest of the table: the texts that guests share, the one that proves that they could behave, and those
 /// that do where their rows are good.
-const TAME: [&str; 7] = [
+const TAME: [&str; 9] = [
     "prelude",
     "processor",
     "tame",
@@ -203,6 +215,8 @@ const TAME: [&str; 7] = [
     "decodes_all_but_x",
     "processes_all_but_negatives",
     "processes_timers_by_the_million",
+    "transformer",
+    "transforms_all_but_negatives",
 ];
 
 fn read(name: &str) -> String {
@@ -212,6 +226,11 @@ fn read(name: &str) -> String {
 /// A scalar guest of the zoo as a component.
 pub(crate) fn scalar_guest(name: &str) -> Vec<u8> {
     bytes(name, Guest("scalar"))
+}
+
+/// A guest that transforms, as a component.
+pub(crate) fn transforming_guest(name: &str) -> Vec<u8> {
+    bytes(name, Lookup)
 }
 
 /// The tame guest, which describes its function otherwise: the prelude with other texts in place of these.
@@ -232,6 +251,7 @@ fn bytes(name: &str, made: Made) -> Vec<u8> {
         Guest(world) => component(world, &read("prelude"), &text),
         Bare(world) => component(world, "", &text),
         Logic => component("process", &[read("prelude"), read("processor")].concat(), &text),
+        Lookup => component("transform", &[read("prelude"), read("transformer")].concat(), &text),
     }
 }
 
@@ -270,7 +290,8 @@ fn call(function: &dyn ScalarFunction, rows: usize) -> Result<ArrayRef, String> 
 
 /// Calls whatever the plugin has, with rows; gives the reason why that fails.
 fn reason_when_called(registry: &PluginRegistry) -> String {
-    if let Some(function) = registry.scalar("job", "f") {
+    let transform = || Some(registry.transform("job", "f")?.function);
+    if let Some(function) = registry.scalar("job", "f").or_else(transform) {
         let single = call(&*function, 1).expect_err("a hostile guest has no result");
         // Callers find the bad row by themselves; a batch of nothing else fails in the same way.
         assert!(call(&*function, 100).is_err(), "{single}");

@@ -102,7 +102,8 @@ pub use keyed::views::prefer_views;
 pub use keyed::{Keyed, Segments, add_stats};
 pub use letter::{DeadLetter, EventPlace, FailedResult, FailedWindow, Subject};
 pub use served::{
-    Derived, Deriving, Given, Lookback, Outcome, OverLookback, Served, input_type, looks_back, of_type,
+    Called, Derived, Deriving, Given, Lookback, Outcome, OverLookback, Served, input_type, looks_back,
+    of_type,
 };
 pub use shape::{EditTime, Edited, StoredShape};
 

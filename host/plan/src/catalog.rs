@@ -23,6 +23,15 @@ pub trait ScalarFunction: Debug + Send + Sync {
     fn call(&self, arguments: &[ArrayRef], rows: usize) -> Result<ArrayRef, ExpressionError>;
 }
 
+/// A plugin's function of what a lookup has: its values are rows, of which each column has a name.
+#[derive(Debug, Clone)]
+pub struct TransformFunction {
+    /// The names of its arguments, in their order.
+    pub arguments: Vec<String>,
+    /// What computes it; its result is a struct.
+    pub function: Arc<dyn ScalarFunction>,
+}
+
 /// What a plugin decodes payloads into.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecodedColumns {
@@ -40,6 +49,14 @@ pub trait FunctionCatalog: Send + Sync {
     }
     /// Names of all scalar functions.
     fn scalar_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+    /// A function of what a lookup has, likewise.
+    fn transform(&self, _job: &str, _name: &str) -> Option<TransformFunction> {
+        None
+    }
+    /// Names of all functions of what a lookup has.
+    fn transform_names(&self) -> Vec<String> {
         Vec::new()
     }
     /// Whether there is an aggregate of this name.

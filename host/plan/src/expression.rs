@@ -14,6 +14,24 @@ pub(crate) fn components_in(text: &str) -> Vec<String> {
     marks.map(hash).collect()
 }
 
+/// The functions of plugins that a canonical text calls, as it names them: `distance@sha256:..`, each once, in its order.
+pub fn plugin_calls(text: &str) -> Vec<&str> {
+    let mut calls = Vec::new();
+    for (mark, _) in text.match_indices(COMPONENT_MARK) {
+        let is_of_name = |character: char| character.is_ascii_alphanumeric() || character == '_';
+        let name = text[..mark].trim_end_matches(is_of_name).len();
+        let hash = &text[mark + COMPONENT_MARK.len()..];
+        let end = hash
+            .find(|character: char| !character.is_ascii_hexdigit())
+            .map_or(text.len(), |end| mark + COMPONENT_MARK.len() + end);
+        let call = &text[name..end];
+        if !calls.contains(&call) {
+            calls.push(call);
+        }
+    }
+    calls
+}
+
 /// A scalar expression bound to the columns of one kind of batch.
 pub trait Expression: Debug + Send + Sync {
     /// One value per row of `batch`, whose columns are those that the expression was bound to, by position.

@@ -20,7 +20,7 @@ pub mod state_shape;
 pub mod transform;
 pub mod values;
 
-pub use catalog::{BuiltIns, Catalog, DecodedColumns, FunctionCatalog, ScalarFunction};
+pub use catalog::{BuiltIns, Catalog, DecodedColumns, FunctionCatalog, ScalarFunction, TransformFunction};
 pub use check::{
     Checked, ConnectorKinds, Context, FormatProblem, LOOKUP_PARAMETERS, Outcome, ProjectFiles, RecordKind,
     SettingProblem, SourceFile, check_job, check_project, check_server, check_stream, is_name,
@@ -31,7 +31,7 @@ pub use definition::{
     StreamDefinition, StreamOrigin,
 };
 pub use diagnostic::{Diagnostic, Severity};
-pub use expression::{COMPONENT_MARK, Expression, ExpressionError};
+pub use expression::{COMPONENT_MARK, Expression, ExpressionError, plugin_calls};
 pub use job_plan::{
     Bootstrap, Column, ColumnRole, Emit, Feature, JobPlan, KeyedStage, Late, LatePolicy, OnFull, Output,
     PastPace, PastWrites, Projection, SinkPlan, StreamInput, Unnest,

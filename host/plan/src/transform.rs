@@ -18,6 +18,8 @@ pub struct Transform {
     pub request: Vec<RequestField>,
     /// The derived features, in the order of the definition.
     pub features: Vec<DerivedFeature>,
+    /// Calls of functions that give rows, of which features are parts: each is bound to the inputs of those features.
+    pub calls: Vec<Arc<dyn Expression>>,
     /// `sha256:` and the hash of the features' hashes; empty where there are none.
     pub definition: String,
 }
@@ -43,7 +45,10 @@ pub struct DerivedFeature {
     pub text: String,
     /// What it is computed of; the columns that the expression is bound to, in this order.
     pub inputs: Vec<DerivedInput>,
-    /// Its value, over its inputs.
+    /// The call that it is a part of, by its index: its expression is bound to what that gives, one column, in place of the
+    /// inputs.
+    pub call: Option<usize>,
+    /// Its value.
     pub expression: Arc<dyn Expression>,
 }
 

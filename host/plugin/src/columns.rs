@@ -3,7 +3,7 @@
 //! with a payload, lists that were cut out of longer ones) is copied. Must not know functions or calls.
 
 use crate::failure::{Cause, Failure};
-use crate::wire::{ColumnIn, ColumnOut, DataType, LogicalType, ValuesIn, ValuesOut};
+use crate::wire::{ColumnIn, ColumnOut, DataType, Field, LogicalType, ValuesIn, ValuesOut};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimestampMillisecondType, UInt8Type,
@@ -14,7 +14,7 @@ use arrow_array::{
     TimestampMillisecondArray, UInt32Array,
 };
 use arrow_buffer::{BooleanBuffer, NullBuffer, OffsetBuffer, ScalarBuffer};
-use arrow_schema::{DataType as ArrowType, Field, TimeUnit};
+use arrow_schema::{DataType as ArrowType, Field as ArrowField, TimeUnit};
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ impl DataType {
             LogicalType::Timestamp => ArrowType::Timestamp(TimeUnit::Millisecond, None),
             LogicalType::Bytes => ArrowType::BinaryView,
         };
-        if self.list { ArrowType::List(Arc::new(Field::new("item", flat, true))) } else { flat }
+        if self.list { ArrowType::List(Arc::new(ArrowField::new("item", flat, true))) } else { flat }
     }
 
     fn values(self) -> DataType {
@@ -221,6 +221,26 @@ fn lend_blobs(array: &ArrayRef) -> Option<Vec<&[u8]>> {
     })
 }
 
+/// A guest's columns as Arrow, once each is shown to be what was promised of it.
+pub(crate) fn each_to_arrow<'p>(
+    columns: Vec<ColumnOut>,
+    promised: impl ExactSizeIterator<Item = &'p Field>,
+    rows: usize,
+) -> Result<Vec<ArrayRef>, Failure> {
+    if columns.len() != promised.len() {
+        let (found, due) = (columns.len(), promised.len());
+        return Err(Failure::new(Cause::Output, format!("gave {found} columns where {due} were due")));
+    }
+    let column = |(column, promised): (ColumnOut, &Field)| {
+        let named = |failure: Failure| Failure {
+            reason: format!("column `{}`: {}", promised.name, failure.reason),
+            ..failure
+        };
+        to_arrow(column, promised.data_type, rows).map_err(named)
+    };
+    columns.into_iter().zip(promised).map(column).collect()
+}
+
 /// A guest's column as Arrow, once it is shown to be what was promised: `rows` rows of type `promised`.
 pub(crate) fn to_arrow(column: ColumnOut, promised: DataType, rows: usize) -> Result<ArrayRef, Failure> {
     let wrong = |what: String| Failure::new(Cause::Output, what);
@@ -252,7 +272,7 @@ pub(crate) fn to_arrow(column: ColumnOut, promised: DataType, rows: usize) -> Re
         return Err(wrong(format!("gave {} list entries in one call", ends[rows])));
     }
     let offsets = OffsetBuffer::new(ScalarBuffer::from_iter(ends.iter().map(|end| *end as i32)));
-    let field = Arc::new(Field::new("item", values.data_type().clone(), true));
+    let field = Arc::new(ArrowField::new("item", values.data_type().clone(), true));
     ListArray::try_new(field, offsets, values, nulls)
         .map(|list| Arc::new(list) as ArrayRef)
         .map_err(|error| wrong(format!("gave lists that do not fit together: {error}")))
@@ -327,7 +347,7 @@ fn compact(array: ArrayRef) -> ArrayRef {
     let kept = UInt32Array::from_iter_values((0..list.len()).flat_map(range).map(|entry| entry as u32));
     let offsets = OffsetBuffer::from_lengths((0..list.len()).map(|row| range(row).len()));
     let values = arrow_select::take::take(list.values(), &kept, None).expect("offsets are within the values");
-    let field = Arc::new(Field::new("item", values.data_type().clone(), true));
+    let field = Arc::new(ArrowField::new("item", values.data_type().clone(), true));
     Arc::new(ListArray::new(field, offsets, values, list.nulls().cloned()))
 }
 
@@ -453,7 +473,7 @@ mod tests {
         let whole = list(&[Some(&[1, 2]), Some(&[3]), Some(&[4, 5])]);
         let whole = whole.as_list::<i32>();
         let nulls = NullBuffer::from(vec![true, false, true]);
-        let field = Arc::new(Field::new("item", ArrowType::Int64, true));
+        let field = Arc::new(ArrowField::new("item", ArrowType::Int64, true));
         let hidden: ArrayRef =
             Arc::new(ListArray::new(field, whole.offsets().clone(), Arc::clone(whole.values()), Some(nulls)));
         let expected = list(&[Some(&[1, 2]), None, Some(&[4, 5])]);

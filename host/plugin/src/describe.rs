@@ -28,9 +28,9 @@ pub struct Described {
     pub parameters: Vec<Field>,
     /// Its arguments in order.
     pub arguments: Vec<Field>,
-    /// Type of its result; of one that makes rows it says nothing.
+    /// Type of its result; of one that gives rows it says nothing.
     pub result: DataType,
-    /// The columns of the rows that it makes; none of one that has a result.
+    /// The columns of the rows that it gives; none of one that has a result.
     pub rows: Vec<Field>,
     /// Of an aggregate: how its result depends on order and tiles.
     pub algebra: Option<Algebra>,
@@ -99,7 +99,7 @@ pub(crate) fn check(functions: &[Described], columns: &[Field]) -> Vec<String> {
     let mut names = BTreeSet::new();
     for function in functions {
         check_function(function, &mut names, &mut reasons);
-        if function.kind == ROWS {
+        if has_rows(function.kind) {
             reasons.extend(check_rows(function));
         }
         if function.parameters.iter().any(|field| field.data_type.list) {
@@ -110,8 +110,14 @@ pub(crate) fn check(functions: &[Described], columns: &[Field]) -> Vec<String> {
     reasons
 }
 
-/// The kind of functions that make rows.
-const ROWS: &str = "process";
+/// The kind of functions that make rows of a key's events.
+const PROCESS: &str = "process";
+
+/// Whether functions of this kind give rows, of which each column has a name.
+fn has_rows(kind: &str) -> bool {
+    [PROCESS, "transform"].contains(&kind)
+}
+
 /// What the time of a row is called, in whatever a query makes of it.
 const ROWTIME: &str = "rowtime";
 
@@ -122,7 +128,7 @@ fn check_rows(function: &Described) -> Vec<String> {
     }
     let of_function = |reason: String| format!("`{name}`: {reason}");
     let mut reasons: Vec<String> = check_columns(&function.rows).into_iter().map(of_function).collect();
-    if function.rows.iter().any(|field| field.name == ROWTIME) {
+    if function.kind == PROCESS && function.rows.iter().any(|field| field.name == ROWTIME) {
         reasons.push(format!(
             "`{name}` makes a column `{ROWTIME}`, as which a query sees the time of each row; rename it"
         ));

@@ -34,6 +34,7 @@ mod process;
 mod registry;
 mod scalar;
 mod states;
+mod transform;
 mod usage;
 mod wire;
 mod world;

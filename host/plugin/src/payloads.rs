@@ -107,24 +107,8 @@ impl PluginPayloads {
         let export = plugin.exports.find(&DecodeWorld, "decode")?;
         let ((answer,), fuel) = guest.call::<_, DecodeResult>(export, parameters)?;
         let decoded = answer.map_err(|reason| Failure::refused(&reason))?;
-        let wrong = |what: String| Failure::new(Cause::Output, what);
-        if decoded.columns.len() != wanted.len() {
-            return Err(wrong(format!(
-                "gave {} columns where {} were due",
-                decoded.columns.len(),
-                wanted.len()
-            )));
-        }
-        let columns = decoded.columns.into_iter().zip(wanted);
-        let columns = columns.map(|(column, at)| {
-            let field = &plugin.columns[*at];
-            let named = |failure: Failure| Failure {
-                reason: format!("column `{}`: {}", field.name, failure.reason),
-                ..failure
-            };
-            columns::to_arrow(column, field.data_type, payloads.len()).map_err(named)
-        });
-        let columns = columns.collect::<Result<Vec<ArrayRef>, Failure>>()?;
+        let promised = wanted.iter().map(|column| &plugin.columns[*column]);
+        let columns = columns::each_to_arrow(decoded.columns, promised, payloads.len())?;
         let refused = refused(decoded.refused, payloads.len())?;
         Ok((Part { refused: without_long_rows(&columns, refused), columns, misbehaved: 0 }, fuel))
     }

@@ -230,22 +230,8 @@ impl PluginProcess {
         if let Some(long) = states.iter().map(Vec::len).find(|length| *length > most) {
             return Err(wrong(format!("gave a state of {long} bytes, of which it may have {most}")));
         }
-        if rows.len() != self.info.rows.len() {
-            return Err(wrong(format!(
-                "gave {} columns where {} were due",
-                rows.len(),
-                self.info.rows.len()
-            )));
-        }
         check_makers(&made_by, makers)?;
-        let column = |(column, field): (_, &Field)| {
-            let named = |failure: Failure| Failure {
-                reason: format!("column `{}`: {}", field.name, failure.reason),
-                ..failure
-            };
-            columns::to_arrow(column, field.data_type, made_by.len()).map_err(named)
-        };
-        let rows = rows.into_iter().zip(&self.info.rows).map(column).collect::<Result<Vec<ArrayRef>, _>>()?;
+        let rows = columns::each_to_arrow(rows, self.info.rows.iter(), made_by.len())?;
         if !long_rows(&rows).is_empty() {
             return Err(wrong("makes a value of more than 1 MiB"));
         }

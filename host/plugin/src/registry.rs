@@ -14,6 +14,7 @@ use crate::payloads::PluginPayloads;
 use crate::plugin::Plugin;
 use crate::process::{PluginProcess, ProcessWorld};
 use crate::scalar::{PluginScalar, ScalarWorld};
+use crate::transform::TransformWorld;
 use crate::usage::PluginUsage;
 use crate::wire::Field;
 use crate::world::World;
@@ -27,7 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use weir_connect::ConnectError;
 use weir_event::Clock;
 use weir_format::payload::{PayloadDecoder, PayloadPlugins};
-use weir_plan::{DecodedColumns, FunctionCatalog, ScalarFunction};
+use weir_plan::{DecodedColumns, FunctionCatalog, ScalarFunction, TransformFunction};
 use weir_timeline::aggregate::Parameter;
 use weir_timeline::{Aggregate, KeyedLogic};
 
@@ -383,11 +384,22 @@ impl PluginRegistry {
 impl FunctionCatalog for PluginRegistry {
     fn scalar(&self, job: &str, name: &str) -> Option<Arc<dyn ScalarFunction>> {
         let (plugin, function) = self.find(&ScalarWorld, name)?;
-        Some(Arc::new(PluginScalar::new(&self.accounts.of(job, &plugin), &function)))
+        Some(Arc::new(PluginScalar::new(&ScalarWorld, &self.accounts.of(job, &plugin), &function)))
     }
 
     fn scalar_names(&self) -> Vec<String> {
         self.names(&ScalarWorld)
+    }
+
+    fn transform(&self, job: &str, name: &str) -> Option<TransformFunction> {
+        let (plugin, function) = self.find(&TransformWorld, name)?;
+        let arguments = function.arguments.iter().map(|field| field.name.clone()).collect();
+        let function = PluginScalar::new(&TransformWorld, &self.accounts.of(job, &plugin), &function);
+        Some(TransformFunction { arguments, function: Arc::new(function) })
+    }
+
+    fn transform_names(&self) -> Vec<String> {
+        self.names(&TransformWorld)
     }
 
     fn has_aggregate(&self, name: &str) -> bool {
@@ -448,6 +460,11 @@ impl FunctionCatalog for PluginRegistry {
             if let Some((_, function)) = self.find(&ProcessWorld, name) {
                 return Some(format!(
                     "`{name}` is keyed logic, {function}; write FROM TABLE({name}(TABLE t PARTITION BY k))"
+                ));
+            }
+            if let Some((_, function)) = self.find(&TransformWorld, name) {
+                return Some(format!(
+                    "`{name}` is for what is computed at a lookup, {function}; write it in the job's `transform`"
                 ));
             }
             if let Some(error) = self.unusable.get(&plugin.name).filter(|_| plugin.active == Some(version)) {

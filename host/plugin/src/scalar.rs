@@ -1,4 +1,4 @@
-//! A plugin's scalar function as the engine calls it. A batch is cut into calls by what they cost; a call that
+//! A plugin's function of one row as the engine calls it. A batch is cut into calls by what they cost; a call that
 //! fails is cut in halves in fresh instances, so that the batch fails if and only if some row fails alone. Must
 //! not know what becomes of that row: the caller bisects in its turn.
 
@@ -14,9 +14,23 @@ use crate::world::{Exports, TypeCheck, World};
 use arrow_array::ArrayRef;
 use arrow_schema::DataType as ArrowType;
 use std::sync::Arc;
+use wasmtime::component::ComponentExportIndex;
 use weir_plan::{ExpressionError, ScalarFunction};
 
-/// Functions of a row's columns.
+/// A kind of functions whose values depend on nothing except their row's arguments. What a call gives differs.
+pub(crate) trait RowWorld: World {
+    /// The type of a function's values.
+    fn result(&self, function: &Described) -> ArrowType;
+    /// One call; also the fuel that it took.
+    fn answer(
+        &self,
+        guest: &mut Guest,
+        call: (&ComponentExportIndex, CallParams<'_>),
+        function: &Described,
+    ) -> Result<(ArrayRef, u64), Failure>;
+}
+
+/// Functions with one value for each row.
 #[derive(Debug)]
 pub(crate) struct ScalarWorld;
 
@@ -48,13 +62,31 @@ impl World for ScalarWorld {
     }
 
     fn dry_run(&self, account: &Arc<Account>, function: &Described) -> Result<(), String> {
-        PluginScalar::new(account, function).dry_run()
+        PluginScalar::new(&ScalarWorld, account, function).dry_run()
     }
 }
 
-/// One scalar function of one version of a plugin, called for one job.
+impl RowWorld for ScalarWorld {
+    fn result(&self, function: &Described) -> ArrowType {
+        function.result.to_arrow()
+    }
+
+    fn answer(
+        &self,
+        guest: &mut Guest,
+        (export, parameters): (&ComponentExportIndex, CallParams<'_>),
+        function: &Described,
+    ) -> Result<(ArrayRef, u64), Failure> {
+        let ((answer,), fuel) = guest.call::<_, ColumnResult>(export, parameters)?;
+        let column = answer.map_err(|reason| Failure::refused(&reason))?;
+        Ok((columns::to_arrow(column, function.result, parameters.2 as usize)?, fuel))
+    }
+}
+
+/// One function of a row of one version of a plugin, called for one job.
 #[derive(Debug)]
 pub(crate) struct PluginScalar {
+    world: &'static dyn RowWorld,
     account: Arc<Account>,
     info: Described,
     arguments: Vec<ArrowType>,
@@ -64,11 +96,12 @@ pub(crate) struct PluginScalar {
 }
 
 impl PluginScalar {
-    pub(crate) fn new(account: &Arc<Account>, info: &Described) -> Self {
+    pub(crate) fn new(world: &'static dyn RowWorld, account: &Arc<Account>, info: &Described) -> Self {
         let plugin = &account.plugin;
         PluginScalar {
+            world,
             arguments: info.arguments.iter().map(|field| field.data_type.to_arrow()).collect(),
-            result: info.result.to_arrow(),
+            result: world.result(info),
             identity: format!("{}@sha256:{}", info.name, plugin.sha256),
             pace: Pace::new(plugin.allowed.fuel_per_call),
             account: Arc::clone(account),
@@ -104,13 +137,11 @@ impl PluginScalar {
         arguments: &[ArrayRef],
         rows: usize,
     ) -> Result<(ArrayRef, u64), Failure> {
-        let export = self.account.plugin.exports.find(&ScalarWorld, "call")?;
+        let export = self.account.plugin.exports.find(self.world, "call")?;
         let lent = lend(arguments, self.info.arguments.iter().map(|field| field.data_type))?;
         let columns: Vec<ColumnIn<'_>> = lent.iter().map(Lent::column).collect();
         let parameters: CallParams<'_> = (&self.info.name, &columns, rows as u32);
-        let ((answer,), fuel) = guest.call::<_, ColumnResult>(export, parameters)?;
-        let column = answer.map_err(|reason| Failure::refused(&reason))?;
-        Ok((columns::to_arrow(column, self.info.result, rows)?, fuel))
+        self.world.answer(guest, (export, parameters), &self.info)
     }
 
     /// The results of `rows` rows from `first` on, and the fuel used.

@@ -12,6 +12,8 @@ pub(crate) const AGGREGATE_FUNCTIONS: &str = "weir:feature/aggregate-functions@0
 pub(crate) const DECODER: &str = "weir:feature/decoder@0.1.";
 /// As above.
 pub(crate) const PROCESSOR: &str = "weir:feature/processor@0.1.";
+/// As above.
+pub(crate) const TRANSFORMER: &str = "weir:feature/transformer@0.1.";
 /// The interfaces that a component may import.
 pub(crate) const IMPORTS: [&str; 2] = ["weir:feature/platform@0.1.", "weir:feature/types@0.1."];
 /// The name under which the linker offers the platform.
@@ -239,6 +241,20 @@ pub(crate) struct ProgressOut {
     pub(crate) rows: Vec<ColumnOut>,
 }
 
+/// `transformer.transform-info`.
+#[derive(Debug, Clone, PartialEq, Eq, ComponentType, Lift)]
+#[component(record)]
+pub(crate) struct TransformInfo {
+    #[component(name = "name")]
+    pub(crate) name: String,
+    #[component(name = "arguments")]
+    pub(crate) arguments: Vec<Field>,
+    #[component(name = "results")]
+    pub(crate) results: Vec<Field>,
+    #[component(name = "description")]
+    pub(crate) description: String,
+}
+
 /// `platform.level`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ComponentType, Lift)]
 #[component(enum)]
@@ -257,9 +273,11 @@ pub(crate) enum Level {
 
 /// A function's own error, or its column.
 pub(crate) type ColumnResult = (Result<ColumnOut, String>,);
+/// A function's own error, or its columns.
+pub(crate) type ColumnsResult = (Result<Vec<ColumnOut>, String>,);
 /// A function's own error, or states.
 pub(crate) type StatesResult = (Result<Vec<Vec<u8>>, String>,);
-/// `scalar-functions.call`.
+/// `scalar-functions.call` and `transformer.call`.
 pub(crate) type CallParams<'a> = (&'a str, &'a [ColumnIn<'a>], u32);
 /// `decoder.decode`.
 pub(crate) type DecodeParams<'a> = (&'a [&'a [u8]], &'a [&'a str]);

@@ -11,6 +11,7 @@ use crate::guest::Guest;
 use crate::payloads::DecodeWorld;
 use crate::process::ProcessWorld;
 use crate::scalar::ScalarWorld;
+use crate::transform::TransformWorld;
 use crate::wire::Field;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -38,7 +39,8 @@ pub(crate) trait World: fmt::Debug + Sync {
 }
 
 /// Every kind.
-pub(crate) const WORLDS: &[&dyn World] = &[&ScalarWorld, &AggregateWorld, &ProcessWorld, &DecodeWorld];
+pub(crate) const WORLDS: &[&dyn World] =
+    &[&ScalarWorld, &AggregateWorld, &ProcessWorld, &DecodeWorld, &TransformWorld];
 
 /// The exports of a component that the host calls, by interface and name.
 #[derive(Debug, Clone, Default)]

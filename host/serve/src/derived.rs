@@ -9,7 +9,7 @@ use crate::status::Status;
 use crate::value::{Asked, Standing, Told, push_computed, push_failed, standing, window};
 use arrow_array::ArrayRef;
 use std::collections::{BTreeMap, HashMap};
-use weir_core::{Derived, Given, input_type};
+use weir_core::{Called, Derived, Given, input_type};
 use weir_engine::{Answer, Looked};
 use weir_event::EventTime;
 use weir_plan::DerivedInput;
@@ -59,7 +59,7 @@ impl Computed {
             rows.extend(found.map(|looked| InWindow { entity, looked }));
         }
         let mut given: HashMap<DerivedInput, Given> = HashMap::new();
-        let mut values = HashMap::new();
+        let (mut values, mut called) = (HashMap::new(), Called::default());
         for at in wanted {
             let derived = &face.derived[*at];
             for input in derived.deriving.inputs() {
@@ -67,7 +67,8 @@ impl Computed {
             }
             let inputs: Vec<&Given> =
                 derived.deriving.inputs().iter().filter_map(|input| given.get(input)).collect();
-            values.insert(*at, derived.deriving.compute(&inputs, rows.len(), BTreeMap::new()));
+            let computed = derived.deriving.compute(&inputs, rows.len(), BTreeMap::new(), &mut called);
+            values.insert(*at, computed);
         }
         Computed { values, rows: first }
     }

@@ -103,9 +103,10 @@ impl Lost {
     }
 }
 
-/// A signature without the names of its arguments, which mean nothing to a query; except where columns are found by them.
+/// A signature without the names of its arguments, which mean nothing to a query; except where columns are found by them, or
+/// may be.
 fn types_of(signature: &str) -> Vec<&str> {
-    if signature.starts_with("process ") {
+    if signature.starts_with("process ") || signature.starts_with("transform ") {
         return vec![signature];
     }
     let Some((function, rest)) = signature.split_once('(') else { return vec![signature] };

@@ -6,7 +6,7 @@ use crate::expressions::{shown_type, type_name};
 use std::fmt::{self, Write};
 use weir_event::Span;
 use weir_event::schema::TAKEN_BACK;
-use weir_plan::{ColumnRole, DerivedFeature, JobPlan, KeyedStage, Transform};
+use weir_plan::{ColumnRole, DerivedFeature, JobPlan, KeyedStage, Transform, plugin_calls};
 use weir_timeline::{AggregateSpec, Bounds, Card, Cumulate, Exclude, Frames, OverFrame, ProcessSpec};
 
 /// A plan for people: source columns, filter, keys, windows, aggregates with their algebra, result columns with
@@ -212,7 +212,7 @@ fn write_results(text: &mut String, plan: &JobPlan) -> fmt::Result {
 
 /// What is computed of the features when they are asked for.
 fn write_derived(text: &mut String, plan: &JobPlan) -> fmt::Result {
-    let Transform { request, features, definition } = &plan.transform;
+    let Transform { request, features, definition, .. } = &plan.transform;
     if features.is_empty() {
         return Ok(());
     }
@@ -229,6 +229,9 @@ fn write_derived(text: &mut String, plan: &JobPlan) -> fmt::Result {
         let of: Vec<&str> = plan.inputs_of(feature).collect();
         let of = if of.is_empty() { String::new() } else { format!(" of {}", of.join(", ")) };
         writeln!(text, "    {}{of}", feature.text.split_whitespace().collect::<Vec<_>>().join(" "))?;
+        for call in plugin_calls(feature.expression.canonical()) {
+            writeln!(text, "    calls {call}")?;
+        }
     }
     Ok(())
 }

@@ -12,21 +12,26 @@ use crate::parse::{RECURSION_LIMIT, unreadable};
 use crate::report::{Refusal, Report, START};
 use crate::spellings::doubtful_patterns;
 use crate::stage::first_call;
-use crate::syntax::place;
+use crate::syntax::{place, single_name};
 use crate::tokens::tokens;
 use crate::views::PARTS_LIMIT;
 use arrow_schema::DataType as ArrowType;
-use sqlparser::ast::Expr;
+use sqlparser::ast::{
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Spanned, visit_expressions_mut,
+};
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Token;
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::sync::Arc;
 use weir_event::suggestion::nearest;
 use weir_event::{DataType, Field, StreamSchema};
 use weir_plan::definition::{DerivedDefinition, FeatureDefinition, RequestField};
 use weir_plan::hash::definition_hash;
 use weir_plan::{
-    Catalog, ColumnRole, DerivedFeature, DerivedInput, Diagnostic, JobDefinition, JobPlan, Transform,
+    Catalog, ColumnRole, DerivedFeature, DerivedInput, Diagnostic, Expression, JobDefinition, JobPlan,
+    Transform,
 };
 
 /// A derived feature whose expression was read.
@@ -82,14 +87,14 @@ pub(crate) fn derive(
         job,
         plan,
         catalog,
-        functions: &Functions::new(catalog.functions(), &caller),
+        functions: &Functions::at_lookups(catalog.functions(), &caller),
         aggregates: &Aggregates { catalog: catalog.functions(), job: &job.name },
         given: &given,
     };
-    let mut features = Vec::new();
+    let (mut features, mut calls) = (Vec::new(), Calls::new());
     for Written { definition, expression } in written {
         let mut own = Report::new(&definition.expression);
-        features.extend(deriving.feature(definition, expression, &mut own));
+        features.extend(deriving.feature((definition, expression), &mut calls, &mut own));
         report.add_all(own);
     }
     if !report.has_errors() {
@@ -97,7 +102,8 @@ pub(crate) fn derive(
     }
     let definitions = features.iter().map(|feature| feature.definition.as_str());
     let definition = if features.is_empty() { String::new() } else { definition_hash(definitions) };
-    Transform { request: job.request.clone(), features, definition }
+    let calls = calls.into_iter().map(|(_, call)| call).collect();
+    Transform { request: job.request.clone(), features, calls, definition }
 }
 
 fn refuse_at(job: &JobDefinition, (line, column): (u32, u32), message: String, report: &mut Report<'_>) {
@@ -141,6 +147,28 @@ fn warn_of_unread(job: &JobDefinition, features: &[DerivedFeature], report: &mut
         let message = format!("`request.{name}`: nothing in `transform` reads it; leave it out");
         report.add(Diagnostic::warning(&*job.file, field.place.0, field.place.1, message));
     }
+}
+
+/// Writes the names of a plugin's arguments in place of the `*` of `f(*)`.
+fn name_arguments(expression: &mut Expr, functions: &Functions<'_>) {
+    let _: ControlFlow<()> = visit_expressions_mut(expression, |part| {
+        let Expr::Function(Function { name, args: FunctionArguments::List(list), .. }) = part else {
+            return ControlFlow::Continue(());
+        };
+        let [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)] = list.args.as_slice() else {
+            return ControlFlow::Continue(());
+        };
+        let span = name.span();
+        let known = single_name(name).and_then(|name| functions.named_arguments(&name.to_lowercase()));
+        let argument = |name: String| {
+            let name = Ident { span, ..Ident::new(name) };
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Identifier(name)))
+        };
+        if let Some(known) = known {
+            list.args = known.into_iter().map(argument).collect();
+        }
+        ControlFlow::Continue(())
+    });
 }
 
 /// What an expression may name: keys, stored features and fields of the request.
@@ -190,6 +218,9 @@ impl Given {
     }
 }
 
+/// The calls that features are parts of, each bound to their inputs.
+type Calls = Vec<(Bound, Arc<dyn Expression>)>;
+
 struct Deriving<'d> {
     job: &'d JobDefinition,
     plan: &'d JobPlan,
@@ -202,13 +233,14 @@ struct Deriving<'d> {
 impl Deriving<'_> {
     fn feature(
         &self,
-        definition: &DerivedDefinition,
-        mut expression: Expr,
+        (definition, mut expression): (&DerivedDefinition, Expr),
+        calls: &mut Calls,
         report: &mut Report<'_>,
     ) -> Option<DerivedFeature> {
         for (at, message) in doubtful_patterns(&expression) {
             report.warn(at, message);
         }
+        name_arguments(&mut expression, self.functions);
         report.refuse_all(self.resolve(&mut expression));
         if let Some(call) = first_call(&expression, self.aggregates) {
             let message = format!(
@@ -222,14 +254,14 @@ impl Deriving<'_> {
             return None;
         }
         let at = place(&expression, START);
-        let planned = self.planned(definition, expression, report);
+        let planned = self.planned((definition, expression), calls, report);
         report.take(planned.map_err(|message| Refusal::new(at, message)))
     }
 
     fn planned(
         &self,
-        definition: &DerivedDefinition,
-        expression: Expr,
+        (definition, expression): (&DerivedDefinition, Expr),
+        calls: &mut Calls,
         report: &mut Report<'_>,
     ) -> Result<DerivedFeature, String> {
         let columns = self.given.columns.iter().map(|(column, _)| column.clone()).collect();
@@ -241,6 +273,21 @@ impl Deriving<'_> {
         let is_read = |at: &usize| read.contains(&self.given.columns[*at].0.name);
         let reads: Vec<usize> = (0..self.given.columns.len()).filter(is_read).collect();
         let hash = definition_hash([FORM, "transform", &bound.canonical]);
+        let of_inputs = scope.of(&reads)?;
+        let (call, expression) = match scope.part_of_call(&bound) {
+            Some(part) => {
+                let known = calls.iter().position(|(known, _)| known.computes(&part.call));
+                let call = match known {
+                    Some(known) => known,
+                    None => {
+                        calls.push((part.call.clone(), of_inputs.compile(&part.call)?));
+                        calls.len() - 1
+                    }
+                };
+                (Some(call), part.compile(self.functions)?)
+            }
+            None => (None, of_inputs.compile(&bound)?),
+        };
         Ok(DerivedFeature {
             name: definition.name.clone(),
             data_type,
@@ -251,7 +298,8 @@ impl Deriving<'_> {
             default: declared.and_then(|declared| declared.default.clone()),
             text: self.job.masks.masked(definition.expression.text.trim().to_owned()),
             inputs: reads.iter().map(|at| self.given.columns[*at].1).collect(),
-            expression: scope.of(&reads)?.compile(&bound)?,
+            call,
+            expression,
         })
     }
 

@@ -13,7 +13,7 @@ use arrow_array::{Array, ArrayRef, Int8Array, RecordBatch};
 use arrow_schema::DataType;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use weir_core::{Deriving, Given, of_type};
+use weir_core::{Called, Deriving, Given, of_type};
 use weir_plan::DerivedInput;
 
 /// Of [`STATUSES`], in whose order the worse stands behind the better.
@@ -80,11 +80,13 @@ impl DerivedColumn {
         self.deriving.data_type()
     }
 
-    /// Computes it for rows of the spine and the answers to them.
+    /// Computes it for rows of the spine and the answers to them; `called` is what the calls that it may be a part of gave for
+    /// these rows.
     pub(crate) fn compute(
         &self,
         spine: &RecordBatch,
         answers: &RecordBatch,
+        called: &mut Called,
     ) -> Result<DerivedValues, TrainError> {
         let rows = spine.num_rows();
         let mut statuses = vec![STATUS_OK; rows];
@@ -111,7 +113,7 @@ impl DerivedColumn {
         let unknown = statuses.iter().enumerate().filter(|(_, status)| **status == STATUS_ERROR);
         let unknown: BTreeMap<usize, String> = unknown.map(|(row, _)| (row, String::new())).collect();
         let all: Vec<&Given> = given.iter().collect();
-        let derived = self.deriving.compute(&all, rows, unknown);
+        let derived = self.deriving.compute(&all, rows, unknown, called);
         let (mut count, mut first) = (0, None);
         for (row, reason) in derived.failed {
             if statuses[row] != STATUS_ERROR {

@@ -14,6 +14,7 @@ use arrow_cast::cast;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use serde_json::Value;
 use std::sync::Arc;
+use weir_core::Called;
 use weir_format::json::read_single;
 use weir_plan::{Feature, JobPlan};
 
@@ -141,11 +142,12 @@ impl JobColumns {
         let count = spine.num_rows();
         self.waiting = Some(rows.slice(count, rows.num_rows() - count));
         let answers = rows.slice(0, count);
+        let mut called = Called::default();
         for (column, content) in &mut self.columns {
             let (values, statuses) = match content {
                 Content::Answers(at) => (answers.column(*at).clone(), answers.column(*at + 1).clone()),
                 Content::Derived(derived, failed) => {
-                    let made = derived.compute(spine, &answers)?;
+                    let made = derived.compute(spine, &answers, &mut called)?;
                     add_underived(failed, &column.name, made.failed);
                     (made.values, made.statuses)
                 }

@@ -12,7 +12,7 @@ use arrow_select::filter::filter;
 use arrow_select::interleave::interleave;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use weir_plan::{DerivedFeature, DerivedInput, ExpressionError, JobPlan};
+use weir_plan::{DerivedFeature, DerivedInput, Expression, ExpressionError, JobPlan};
 
 /// What derived features are computed of: a column with a row for each that is asked about, and why some have none.
 #[derive(Debug, Clone)]
@@ -34,14 +34,28 @@ pub struct Derived {
     pub failed: BTreeMap<usize, String>,
 }
 
+/// What calls gave that several derived features are parts of, for the rows at hand.
+#[derive(Debug, Default)]
+pub struct Called(BTreeMap<usize, Given>);
+
 /// A derived feature of a plan, ready to be computed.
 #[derive(Debug, Clone)]
 pub struct Deriving {
-    feature: DerivedFeature,
-    /// Names and types of what its expression is bound to.
-    schema: Arc<Schema>,
+    /// What it is computed of.
+    inputs: Vec<DerivedInput>,
+    /// The call that it is a part of, by its index in the plan.
+    call: Option<(usize, Computing)>,
+    /// Its value, over what the call gives or over its inputs.
+    value: Computing,
     /// A row of what stands in for null.
     default: Option<ArrayRef>,
+}
+
+/// An expression, with the names and types of what it is bound to.
+#[derive(Debug, Clone)]
+struct Computing {
+    expression: Arc<dyn Expression>,
+    schema: Arc<Schema>,
 }
 
 impl Given {
@@ -82,32 +96,74 @@ impl Deriving {
     pub fn of(plan: &JobPlan, feature: &DerivedFeature, default: Option<ArrayRef>) -> Deriving {
         let field = |input: &DerivedInput| Field::new(plan.name_of(*input), input_type(plan, *input), true);
         let fields: Vec<Field> = feature.inputs.iter().map(field).collect();
-        Deriving { feature: feature.clone(), schema: Arc::new(Schema::new(fields)), default }
+        let inputs = Arc::new(Schema::new(fields));
+        let expression = feature.expression.clone();
+        let call = feature.call.and_then(|at| Some((at, plan.transform.calls.get(at)?.clone())));
+        let (call, schema) = match call {
+            Some((at, call)) => {
+                let given = Field::new("called", call.data_type().clone(), true);
+                (
+                    Some((at, Computing { expression: call, schema: inputs })),
+                    Arc::new(Schema::new(vec![given])),
+                )
+            }
+            None => (None, inputs),
+        };
+        Deriving { inputs: feature.inputs.clone(), call, value: Computing { expression, schema }, default }
     }
 
     /// What it is computed of, in the order of its inputs.
     pub fn inputs(&self) -> &[DerivedInput] {
-        &self.feature.inputs
+        &self.inputs
     }
 
     /// The type of its values.
     pub fn data_type(&self) -> &DataType {
-        self.feature.expression.data_type()
+        self.value.expression.data_type()
     }
 
     /// The type in which it is handed an input of its own.
     pub fn input_type(&self, input: DerivedInput) -> &DataType {
-        let at = self.feature.inputs.iter().position(|own| *own == input);
-        at.map_or(&DataType::Null, |at| self.schema.field(at).data_type())
+        let schema = self.call.as_ref().map_or(&self.value.schema, |(_, call)| &call.schema);
+        let at = self.inputs.iter().position(|own| *own == input);
+        at.map_or(&DataType::Null, |at| schema.field(at).data_type())
     }
 
-    /// Computes it for so many rows; `given` are its inputs, in their order. A row of which one has no value has none either,
-    /// nor has one of those that are known to fail: the expression is not asked for them.
-    pub fn compute(&self, given: &[&Given], rows: usize, mut failed: BTreeMap<usize, String>) -> Derived {
+    /// Computes it for so many rows; `given` are its inputs, in their order, and `called` what the plan's calls gave for these
+    /// very rows, or nothing yet. A row of which one input has no value has none either, nor has one of those that are known to
+    /// fail: the expression is not asked for them.
+    pub fn compute(
+        &self,
+        given: &[&Given],
+        rows: usize,
+        failed: BTreeMap<usize, String>,
+        called: &mut Called,
+    ) -> Derived {
+        let Some((at, call)) = &self.call else {
+            return self.value.compute(given, rows, failed, self.default.as_ref());
+        };
+        let made = called.0.entry(*at).or_insert_with(|| {
+            let Derived { values, failed, .. } = call.compute(given, rows, failed.clone(), None);
+            Given { values, failed }
+        });
+        self.value.compute(&[made], rows, failed, self.default.as_ref())
+    }
+}
+
+impl Computing {
+    /// The values for so many rows, and `default` where one is null.
+    fn compute(
+        &self,
+        given: &[&Given],
+        rows: usize,
+        mut failed: BTreeMap<usize, String>,
+        default: Option<&ArrayRef>,
+    ) -> Derived {
         for (row, reason) in given.iter().flat_map(|given| &given.failed) {
             failed.entry(*row).or_insert_with(|| reason.clone());
         }
         let asked: Vec<usize> = (0..rows).filter(|row| !failed.contains_key(row)).collect();
+        let data_type = self.expression.data_type();
         let values = match self.evaluate(given, &asked, rows) {
             Ok((values, reasons)) => {
                 failed.extend(reasons.into_iter().map(|(at, reason)| (asked[at], reason)));
@@ -115,10 +171,10 @@ impl Deriving {
             }
             Err(error) => {
                 failed.extend(asked.iter().map(|row| (*row, error.to_string())));
-                new_null_array(self.data_type(), asked.len())
+                new_null_array(data_type, asked.len())
             }
         };
-        self.placed(&values, &asked, rows, failed)
+        placed((&values, default), &asked, rows, failed)
     }
 
     /// The expression's values for these rows, and those of them that fail alone.
@@ -129,7 +185,7 @@ impl Deriving {
         rows: usize,
     ) -> Result<(ArrayRef, BTreeMap<usize, String>), ExpressionError> {
         if asked.is_empty() {
-            return Ok((new_null_array(self.data_type(), 0), BTreeMap::new()));
+            return Ok((new_null_array(self.expression.data_type(), 0), BTreeMap::new()));
         }
         let failed = |error: arrow_schema::ArrowError| ExpressionError::Broken(error.to_string());
         let some = (asked.len() < rows).then(|| {
@@ -146,39 +202,38 @@ impl Deriving {
         let options = RecordBatchOptions::new().with_row_count(Some(asked.len()));
         let batch =
             RecordBatch::try_new_with_options(self.schema.clone(), columns, &options).map_err(failed)?;
-        value_or_null(&*self.feature.expression, &batch)
+        value_or_null(&*self.expression, &batch)
     }
+}
 
-    /// Puts the values of the rows that were asked about into their places, and the default where it stands in.
-    fn placed(
-        &self,
-        values: &ArrayRef,
-        asked: &[usize],
-        rows: usize,
-        mut failed: BTreeMap<usize, String>,
-    ) -> Derived {
-        let mut defaults = vec![false; rows];
-        if self.default.is_some() {
-            for (at, row) in asked.iter().enumerate() {
-                defaults[*row] = values.is_null(at) && !failed.contains_key(row);
-            }
-        }
-        if asked.len() == rows && !defaults.contains(&true) {
-            return Derived { values: values.clone(), defaults, failed };
-        }
-        let null = new_null_array(self.data_type(), 1);
-        let default = self.default.as_ref().unwrap_or(&null);
-        let mut places = vec![(2, 0); rows];
+/// Puts the values of the rows that were asked about into their places, and the default where it stands in.
+fn placed(
+    (values, default): (&ArrayRef, Option<&ArrayRef>),
+    asked: &[usize],
+    rows: usize,
+    mut failed: BTreeMap<usize, String>,
+) -> Derived {
+    let mut defaults = vec![false; rows];
+    if default.is_some() {
         for (at, row) in asked.iter().enumerate() {
-            places[*row] = if defaults[*row] { (1, 0) } else { (0, at) };
+            defaults[*row] = values.is_null(at) && !failed.contains_key(row);
         }
-        let placed = interleave(&[&**values, &**default, &*null], &places);
-        let values = placed.unwrap_or_else(|error| {
-            failed.extend((0..rows).map(|row| (row, error.to_string())));
-            new_null_array(self.data_type(), rows)
-        });
-        Derived { values, defaults, failed }
     }
+    if asked.len() == rows && !defaults.contains(&true) {
+        return Derived { values: values.clone(), defaults, failed };
+    }
+    let null = new_null_array(values.data_type(), 1);
+    let default = default.unwrap_or(&null);
+    let mut places = vec![(2, 0); rows];
+    for (at, row) in asked.iter().enumerate() {
+        places[*row] = if defaults[*row] { (1, 0) } else { (0, at) };
+    }
+    let placed = interleave(&[&**values, &**default, &*null], &places);
+    let values = placed.unwrap_or_else(|error| {
+        failed.extend((0..rows).map(|row| (row, error.to_string())));
+        new_null_array(values.data_type(), rows)
+    });
+    Derived { values, defaults, failed }
 }
 
 /// The type in which derived features are handed what they are computed of.
@@ -265,7 +320,12 @@ transform:
         for (default, expected, stands_in) in
             [(Some(default), Some(-1.0), [2, 3].as_slice()), (None, None, &[])]
         {
-            let derived = deriving("ratio", default).compute(&[&spent, &amount], 5, BTreeMap::new());
+            let derived = deriving("ratio", default).compute(
+                &[&spent, &amount],
+                5,
+                BTreeMap::new(),
+                &mut Called::default(),
+            );
             assert_eq!(values(&derived), [Some(2.5), None, expected, expected, None]);
             let defaults: Vec<usize> = (0..5).filter(|row| derived.defaults[*row]).collect();
             assert_eq!(defaults, stands_in);
@@ -279,15 +339,27 @@ transform:
     fn nothing_is_computed_of_rows_that_are_known_to_fail() {
         let column = || given(Int64Array::from(vec![0, 0]));
         let known = BTreeMap::from([(0, "before".to_owned()), (1, "before".to_owned())]);
-        let derived = deriving("each", None).compute(&[&column(), &column()], 2, known);
+        let derived =
+            deriving("each", None).compute(&[&column(), &column()], 2, known, &mut Called::default());
         assert_eq!((derived.values.null_count(), reasons(&derived)), (2, vec![(0, "before"), (1, "before")]));
         let none = given(Int64Array::from(Vec::<i64>::new()));
-        assert_eq!(deriving("each", None).compute(&[&none, &none], 0, BTreeMap::new()).values.len(), 0);
+        assert_eq!(
+            deriving("each", None)
+                .compute(&[&none, &none], 0, BTreeMap::new(), &mut Called::default())
+                .values
+                .len(),
+            0
+        );
     }
 
     #[test]
     fn what_reads_nothing_has_its_value_in_every_row() {
-        let derived = deriving("one", None).compute(&[], 3, BTreeMap::from([(1, "no".to_owned())]));
+        let derived = deriving("one", None).compute(
+            &[],
+            3,
+            BTreeMap::from([(1, "no".to_owned())]),
+            &mut Called::default(),
+        );
         assert_eq!(
             derived.values.as_primitive::<Int64Type>().iter().collect::<Vec<_>>(),
             [Some(1), None, Some(1)]
@@ -304,7 +376,7 @@ transform:
         let last = plan.transform.features[2].inputs[0];
         let each = (0..2).map(|row| Ok(Some(Arc::new(lists.slice(row, 1)) as ArrayRef)));
         let given = Given::of_each(&input_type(&plan, last), each);
-        let derived = deriving("first", None).compute(&[&given], 2, BTreeMap::new());
+        let derived = deriving("first", None).compute(&[&given], 2, BTreeMap::new(), &mut Called::default());
         let words: Vec<_> = derived.values.as_string_view().iter().collect();
         assert_eq!(words, [Some("b"), Some("a")]);
     }

@@ -7,7 +7,7 @@
 mod derived;
 mod lookback;
 
-pub use derived::{Derived, Deriving, Given, input_type, of_type};
+pub use derived::{Called, Derived, Deriving, Given, input_type, of_type};
 pub use lookback::{Lookback, OverLookback, looks_back};
 
 use crate::keyed::lookup::Looked;

@@ -21,8 +21,10 @@ use crate::limits::MAX_STATE_BYTES;
 use crate::payloads::PluginPayloads;
 use crate::plugin::Plugin;
 use crate::process::PluginProcess;
-use crate::scalar::PluginScalar;
+use crate::scalar::{PluginScalar, RowWorld, ScalarWorld};
+use crate::transform::TransformWorld;
 use crate::wire::{DataType, LogicalType};
+use crate::world::World;
 use arrow_schema::DataType as ArrowType;
 use laws::{Broken, History, LAWS, Law};
 use serde::Serialize;
@@ -114,6 +116,13 @@ impl Plugin {
 fn try_function(account: &Arc<Account>, info: &Described, settings: LabSettings) -> Result<Tried, String> {
     let types: Vec<DataType> = info.arguments.iter().map(|field| field.data_type).collect();
     let arrow: Vec<ArrowType> = types.iter().map(|data_type| data_type.to_arrow()).collect();
+    let row_function = |world: &'static dyn RowWorld| Tried {
+        function: info.to_string(),
+        findings: scalars::try_scalar(&PluginScalar::new(world, account, info), &types, settings),
+    };
+    if info.kind == TransformWorld.kind() {
+        return Ok(row_function(&TransformWorld));
+    }
     if !info.rows.is_empty() {
         let bind = |given: &[Parameter]| PluginProcess::bind(account, info, &arrow, given);
         let (logic, constants) = bound(info, bind)?;
@@ -121,8 +130,7 @@ fn try_function(account: &Arc<Account>, info: &Described, settings: LabSettings)
         return Ok(Tried { function: format!("{info}{}", shown(&constants)), findings });
     }
     let Some(algebra) = info.algebra else {
-        let findings = scalars::try_scalar(&PluginScalar::new(account, info), &types, settings);
-        return Ok(Tried { function: info.to_string(), findings });
+        return Ok(row_function(&ScalarWorld));
     };
     let bind = |given: &[Parameter]| PluginAggregate::bind(account, info, &arrow, given);
     let (aggregate, constants) = bound(info, bind)?;

@@ -21,6 +21,8 @@ pub(crate) enum Value {
     Text(String),
     Bytes(Vec<u8>),
     List(Vec<Value>),
+    /// Values by their names.
+    Row(Vec<(String, Value)>),
 }
 
 /// As a person writes it; all digits of a double.
@@ -38,6 +40,11 @@ impl fmt::Display for Value {
                 let shown: Vec<String> = values.iter().map(ToString::to_string).collect();
                 write!(f, "[{}]", shown.join(", "))
             }
+            Value::Row(values) => {
+                let shown: Vec<String> =
+                    values.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+                write!(f, "({})", shown.join(", "))
+            }
         }
     }
 }
@@ -53,6 +60,9 @@ impl Value {
             (Value::Double(a), Value::Double(b)) => a.to_bits() == b.to_bits(),
             (Value::List(a), Value::List(b)) => {
                 a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same(b, nearly))
+            }
+            (Value::Row(a), Value::Row(b)) => {
+                a.len() == b.len() && a.iter().zip(b).all(|((_, a), (_, b))| a.same(b, nearly))
             }
             (a, b) => a == b,
         }
@@ -229,6 +239,10 @@ fn value(array: &ArrayRef, row: usize) -> Value {
         }
         ArrowType::Utf8View => Value::Text(array.as_string_view().value(row).to_owned()),
         ArrowType::BinaryView => Value::Bytes(array.as_binary_view().value(row).to_vec()),
+        ArrowType::Struct(fields) => {
+            let columns = fields.iter().zip(array.as_struct().columns());
+            Value::Row(columns.map(|(field, column)| (field.name().clone(), value(column, row))).collect())
+        }
         _ => Value::List(values(&array.as_list::<i32>().value(row))),
     }
 }

@@ -5,7 +5,7 @@ use crate::account::Account;
 use crate::failure::{Cause, Failure};
 use crate::guest::Guest;
 use crate::plugin::Plugin;
-use crate::scalar::PluginScalar;
+use crate::scalar::{PluginScalar, ScalarWorld};
 use crate::{Allowed, BreakerStatus, CompileWith, Limits, PluginHost};
 use arrow_array::cast::AsArray;
 use arrow_array::types::Float64Type;
@@ -21,7 +21,7 @@ fn plugin() -> Arc<Plugin> {
 
 fn function() -> PluginScalar {
     let plugin = plugin();
-    PluginScalar::new(&account(&plugin), &plugin.functions()[0])
+    PluginScalar::new(&ScalarWorld, &account(&plugin), &plugin.functions()[0])
 }
 
 fn call(function: &PluginScalar, values: &[f64]) -> Result<Vec<f64>, ExpressionError> {
@@ -79,7 +79,7 @@ fn rows_that_are_dear_are_called_in_smaller_batches() {
     let folder = tempfile::tempdir().unwrap();
     let host = PluginHost::new(folder.path(), tiny, CompileWith::InProcess, Arc::new(ManualClock::default()));
     let plugin = host.admit("guest", &component("scalar", SCALAR)).unwrap();
-    let function = PluginScalar::new(&account(&plugin), &plugin.functions()[0]);
+    let function = PluginScalar::new(&ScalarWorld, &account(&plugin), &plugin.functions()[0]);
     assert_eq!(call(&function, &[-7.0; 40]), Ok(vec![-6.0; 40]), "one row or two fit into a call");
 }
 
@@ -87,7 +87,7 @@ fn rows_that_are_dear_are_called_in_smaller_batches() {
 fn each_call_of_an_instance_has_a_whole_budget() {
     let plugin = plugin();
     let account = account(&plugin);
-    let function = PluginScalar::new(&account, &plugin.functions()[0]);
+    let function = PluginScalar::new(&ScalarWorld, &account, &plugin.functions()[0]);
     let dear: ArrayRef = Arc::new(Float64Array::from(vec![-7.0; 64]));
     let budget = limits().fuel_per_call;
     let used: Vec<u64> = account
@@ -113,7 +113,7 @@ fn is_used_again(account: &Account) -> bool {
 fn an_instance_whose_call_failed_is_not_used_again() {
     let plugin = plugin();
     let account = account(&plugin);
-    let function = PluginScalar::new(&account, &plugin.functions()[0]);
+    let function = PluginScalar::new(&ScalarWorld, &account, &plugin.functions()[0]);
     account.barrier();
     assert_eq!(call(&function, &[1.0]), Ok(vec![2.0]));
     assert!(is_used_again(&account));
@@ -143,7 +143,7 @@ fn a_plugin_may_have_bounds_of_its_own() {
 fn an_instance_that_holds_much_of_its_memory_is_not_used_again() {
     let plugin = plugin();
     let account = account(&plugin);
-    let function = PluginScalar::new(&account, &plugin.functions()[0]);
+    let function = PluginScalar::new(&ScalarWorld, &account, &plugin.functions()[0]);
     assert_eq!(call(&function, &[1.0]), Ok(vec![2.0]));
     let held = account.pool.run(|guest| Ok(guest.memory_bytes())).unwrap();
     for (memory_bytes, is_small) in [(held * 2, true), (held + held / 4, false)] {
@@ -153,7 +153,7 @@ fn an_instance_that_holds_much_of_its_memory_is_not_used_again() {
             PluginHost::new(folder.path(), limits, CompileWith::InProcess, Arc::new(ManualClock::default()));
         let plugin = host.admit("guest", &component("scalar", SCALAR)).unwrap();
         let account = Arc::new(Account::new(&plugin, "job"));
-        let function = PluginScalar::new(&account, &plugin.functions()[0]);
+        let function = PluginScalar::new(&ScalarWorld, &account, &plugin.functions()[0]);
         account.barrier();
         assert_eq!(call(&function, &[1.0]), Ok(vec![2.0]));
         assert_eq!(is_used_again(&account), is_small, "{held} of {memory_bytes}");
@@ -164,7 +164,7 @@ fn an_instance_that_holds_much_of_its_memory_is_not_used_again() {
 fn what_an_instance_remembers_ends_at_a_barrier() {
     let plugin = plugin();
     let account = account(&plugin);
-    let function = PluginScalar::new(&account, &plugin.functions()[0]);
+    let function = PluginScalar::new(&ScalarWorld, &account, &plugin.functions()[0]);
     account.barrier();
     assert_eq!(call(&function, &[-5.0]), Ok(vec![2.0]));
     assert_eq!(call(&function, &[-5.0]), Ok(vec![3.0]));
@@ -195,7 +195,7 @@ fn a_job_whose_rows_all_trap_is_stopped_alone_and_tried_again_after_a_pause() {
     let plugin = host.admit("guest", &component("scalar", SCALAR)).unwrap();
     let of_job = |job: &str| {
         let account = Arc::new(Account::new(&plugin, job));
-        (PluginScalar::new(&account, &plugin.functions()[0]), account)
+        (PluginScalar::new(&ScalarWorld, &account, &plugin.functions()[0]), account)
     };
     let ((bad, its_account), (good, other_account)) = (of_job("bad"), of_job("good"));
     for _ in 0..100 {
@@ -237,7 +237,7 @@ fn no_place_for_an_instance_is_not_the_rows_fault() {
     let host = PluginHost::new(folder.path(), one, CompileWith::InProcess, Arc::new(ManualClock::default()));
     let plugin = host.admit("guest", &component("scalar", SCALAR)).unwrap();
     let account = account(&plugin);
-    let function = PluginScalar::new(&account, &plugin.functions()[0]);
+    let function = PluginScalar::new(&ScalarWorld, &account, &plugin.functions()[0]);
     account.barrier();
     let answer = account.pool.run(|_| Ok(call(&function, &[1.0]))).unwrap();
     assert!(

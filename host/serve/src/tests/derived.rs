@@ -27,6 +27,7 @@ fn face() -> Face {
         owner: None,
         default,
         text: name.to_owned(),
+        call: None,
         expression: Arc::new(At([inputs.len() - 1], ArrowType::Int64)),
         inputs,
     };
@@ -39,6 +40,7 @@ fn face() -> Face {
             derived("beside", vec![count, amount], None),
             derived("alone", vec![amount], None),
         ],
+        calls: Vec::new(),
         definition: "sha256:aa".to_owned(),
     };
     Face::new(&Arc::new(JobPlan { transform, ..plan(&stream) }))

@@ -14,7 +14,7 @@ use datafusion_functions::unicode::planner::UnicodeFunctionPlanner;
 use datafusion_functions_nested::planner::NestedFunctionPlanner;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
-use weir_plan::FunctionCatalog;
+use weir_plan::{FunctionCatalog, ScalarFunction, TransformFunction};
 
 /// What a name is among the scalar functions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +76,8 @@ pub(crate) struct Functions<'a> {
     catalog: &'a dyn FunctionCatalog,
     /// The job that is planned.
     job: &'a str,
+    /// Whether expressions are computed at lookups, and may call what is for those.
+    at_lookups: bool,
     planners: Vec<Arc<dyn ExprPlanner>>,
     options: ConfigOptions,
 }
@@ -88,7 +90,26 @@ impl<'a> Functions<'a> {
             Arc::new(NestedFunctionPlanner),
             Arc::new(ContainerPlanner),
         ];
-        Functions { catalog, job, planners, options: ConfigOptions::default() }
+        Functions { catalog, job, at_lookups: false, planners, options: ConfigOptions::default() }
+    }
+
+    /// Those that may be called for what is computed at lookups.
+    pub(crate) fn at_lookups(catalog: &'a dyn FunctionCatalog, caller: &'a str) -> Self {
+        Functions { at_lookups: true, ..Functions::new(catalog, caller) }
+    }
+
+    fn of_plugins(&self, name: &str) -> Option<Arc<dyn ScalarFunction>> {
+        let scalar = self.catalog.scalar(self.job, name);
+        scalar.or_else(|| Some(self.transform(name)?.function))
+    }
+
+    fn transform(&self, name: &str) -> Option<TransformFunction> {
+        self.catalog.transform(self.job, name).filter(|_| self.at_lookups)
+    }
+
+    /// The names by which the arguments of a function may be found.
+    pub(crate) fn named_arguments(&self, name: &str) -> Option<Vec<String>> {
+        Some(self.transform(name)?.arguments)
     }
 
     /// What a name, in lower case, is. The library's functions hide a plugin's of the same name: a plugin that is
@@ -96,14 +117,15 @@ impl<'a> Functions<'a> {
     pub(crate) fn find(&self, name: &str) -> Found {
         match LIBRARY.get(name) {
             Some(function) => of_library(name, function),
-            None if self.catalog.scalar(self.job, name).is_some() => Found::Plugin,
+            None if self.of_plugins(name).is_some() => Found::Plugin,
             None => Found::Unknown,
         }
     }
 
     /// Names of all functions, for suggestions.
     pub(crate) fn names(&self) -> Vec<String> {
-        self.catalog.scalar_names().into_iter().chain(LIBRARY.keys().cloned()).collect()
+        let transforms = if self.at_lookups { self.catalog.transform_names() } else { Vec::new() };
+        self.catalog.scalar_names().into_iter().chain(transforms).chain(LIBRARY.keys().cloned()).collect()
     }
 }
 
@@ -118,9 +140,7 @@ impl ContextProvider for Functions<'_> {
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
         let library = LIBRARY.get(name).cloned();
-        library.or_else(|| {
-            self.catalog.scalar(self.job, name).map(|function| Arc::new(plugin::function(function)))
-        })
+        library.or_else(|| self.of_plugins(name).map(|function| Arc::new(plugin::function(function))))
     }
 
     fn get_higher_order_meta(&self, _name: &str) -> Option<Arc<HigherOrderUDF>> {

@@ -6,6 +6,7 @@
 
 mod arithmetic;
 mod bounded;
+mod called;
 mod canonical;
 mod division;
 mod docs;

@@ -33,6 +33,13 @@ pub(super) fn identity(function: &ScalarUDF) -> Option<&str> {
     any.downcast_ref::<PluginFunction>().map(|plugin| plugin.function.identity())
 }
 
+/// Whether a function is a plugin's, and gives a row for each.
+pub(super) fn gives_rows(function: &ScalarUDF) -> bool {
+    let any: &dyn Any = function.inner().as_ref();
+    let plugin = any.downcast_ref::<PluginFunction>();
+    plugin.is_some_and(|plugin| matches!(plugin.function.result(), DataType::Struct(_)))
+}
+
 /// Whether an expression calls a plugin.
 pub(super) fn is_called(expression: &Expr) -> bool {
     let calls =

@@ -19,16 +19,16 @@ mod views;
 
 use crate::{Planned, plan};
 use arrow_array::cast::AsArray;
-use arrow_array::types::Int64Type;
-use arrow_array::{ArrayRef, Int64Array};
-use arrow_schema::DataType as ArrowType;
+use arrow_array::types::{Float64Type, Int64Type};
+use arrow_array::{ArrayRef, Float64Array, Int64Array, StringViewArray, StructArray};
+use arrow_schema::{DataType as ArrowType, Field as ArrowField};
 use std::sync::Arc;
 use weir_event::{DataType, Field, Span, StreamSchema};
 use weir_plan::definition::{Query, WhenIdle};
 use weir_plan::diagnostic::Severity;
 use weir_plan::{
     Catalog, Emit, ExpressionError, FunctionCatalog, JobDefinition, JobPlan, Late, LatePolicy, Masks,
-    ScalarFunction, StreamDefinition, StreamOrigin,
+    ScalarFunction, StreamDefinition, StreamOrigin, TransformFunction,
 };
 use weir_timeline::{Aggregate, KeyedLogic, Parameter, builtin};
 
@@ -54,7 +54,7 @@ fn stream(name: &str, columns: &[(&str, &str)], event_time: &str) -> Arc<StreamD
     })
 }
 
-/// Streams of the queries in the documentation, a scalar plugin, an aggregate plugin and keyed logic.
+/// Streams of the queries in the documentation, plugins with a scalar function, one for lookups, an aggregate and keyed logic.
 #[derive(Debug)]
 pub(crate) struct Memory {
     plugin_sha: &'static str,
@@ -86,6 +86,54 @@ impl ScalarFunction for Twice {
             return Err(ExpressionError::Rows("twice: trapped on a negative number".to_owned()));
         }
         Ok(Arc::new(values.iter().map(|value| value.map(|value| value * 2)).collect::<Int64Array>()))
+    }
+}
+
+/// `risk(amount double, rides bigint) -> (score double, band string)`: amount over rides, and whether that is high.
+#[derive(Debug)]
+struct Risk {
+    identity: String,
+    arguments: [ArrowType; 2],
+    result: ArrowType,
+}
+
+impl Risk {
+    fn of(plugin_sha: &str) -> Risk {
+        let field = |name: &str, data_type| ArrowField::new(name, data_type, true);
+        let result = ArrowType::Struct(
+            [field("score", ArrowType::Float64), field("band", ArrowType::Utf8View)].into_iter().collect(),
+        );
+        Risk {
+            identity: format!("risk@{plugin_sha}"),
+            arguments: [ArrowType::Float64, ArrowType::Int64],
+            result,
+        }
+    }
+}
+
+impl ScalarFunction for Risk {
+    fn name(&self) -> &'static str {
+        "risk"
+    }
+    fn arguments(&self) -> &[ArrowType] {
+        &self.arguments
+    }
+    fn result(&self) -> &ArrowType {
+        &self.result
+    }
+    fn identity(&self) -> &str {
+        &self.identity
+    }
+    fn call(&self, arguments: &[ArrayRef], rows: usize) -> Result<ArrayRef, ExpressionError> {
+        let (amounts, rides) =
+            (arguments[0].as_primitive::<Float64Type>(), arguments[1].as_primitive::<Int64Type>());
+        let score = |row| amounts.value(row) / rides.value(row) as f64;
+        let scores: Float64Array = (0..rows).map(score).collect::<Vec<_>>().into();
+        let bands: Vec<_> =
+            scores.values().iter().map(|score| if *score > 1.0 { "high" } else { "low" }).collect();
+        let columns: Vec<ArrayRef> = vec![Arc::new(scores), Arc::new(StringViewArray::from(bands))];
+        let ArrowType::Struct(fields) = &self.result else { unreachable!("it is made so") };
+        Ok(Arc::new(StructArray::new(fields.clone(), columns, None)))
     }
 }
 
@@ -172,6 +220,16 @@ impl FunctionCatalog for Memory {
 
     fn scalar_names(&self) -> Vec<String> {
         vec!["twice".to_owned()]
+    }
+
+    fn transform(&self, _job: &str, name: &str) -> Option<TransformFunction> {
+        let arguments = vec!["amount".to_owned(), "rides".to_owned()];
+        let function = Arc::new(Risk::of(self.plugin_sha));
+        (name == "risk").then_some(TransformFunction { arguments, function })
+    }
+
+    fn transform_names(&self) -> Vec<String> {
+        vec!["risk".to_owned()]
     }
 
     fn has_aggregate(&self, name: &str) -> bool {

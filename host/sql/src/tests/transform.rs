@@ -3,8 +3,8 @@
 use super::{CATALOG, Memory, job, lines, planned_job};
 use crate::{explain, plan};
 use arrow_array::cast::AsArray;
-use arrow_array::types::Float64Type;
-use arrow_array::{ArrayRef, Float64Array, RecordBatch, RecordBatchOptions};
+use arrow_array::types::{Float64Type, Int64Type};
+use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, RecordBatchOptions};
 use arrow_schema::{Field as ArrowField, Schema};
 use std::sync::Arc;
 use weir_plan::definition::{DerivedDefinition, FeatureDefinition, Query, RequestField};
@@ -94,6 +94,53 @@ fn a_plugin_in_an_expression_is_part_of_its_hash() {
 }
 
 #[test]
+fn what_is_a_part_of_a_call_shares_it() {
+    let job = spend(&[
+        ("score", "risk(amount, rides).score"),
+        ("band", "RISK(*)['band']"),
+        ("whole", "CAST(risk(amount, rides).score AS BIGINT)"),
+        ("other", "risk(mean_fare, rides).score"),
+        ("some", "CASE WHEN rides > 0 THEN risk(amount, rides).score END"),
+        ("row", "risk(amount, rides)"),
+    ]);
+    let plan = planned_job(&job);
+    let features = &plan.transform.features;
+    let calls: Vec<Option<usize>> = features.iter().map(|feature| feature.call).collect();
+    assert_eq!(calls, [Some(0), Some(0), Some(0), Some(1), None, Some(0)]);
+    let types: Vec<String> = features.iter().map(|feature| feature.data_type.to_string()).collect();
+    assert_eq!(types, ["double", "string", "bigint", "double", "double", "row<score double, band string>"]);
+    use DerivedInput::{Request, Stored};
+    let of = [Stored(1), Request(0)];
+    assert!(features.iter().take(3).all(|feature| feature.inputs == of), "{features:?}");
+    assert_eq!(plan.transform.calls.len(), 2);
+    let given: [(&str, ArrayRef); 2] = [
+        ("rides", Arc::new(Int64Array::from(vec![4]))),
+        ("amount", Arc::new(Float64Array::from(vec![10.0]))),
+    ];
+    let called = plan.transform.calls[0].evaluate(&RecordBatch::try_from_iter(given).unwrap()).unwrap();
+    let called = RecordBatch::try_from_iter([("called", called)]).unwrap();
+    let value = |at: usize| features[at].expression.evaluate(&called).unwrap();
+    assert_eq!(value(0).as_primitive::<Float64Type>().value(0), 2.5);
+    assert_eq!(value(1).as_string_view().value(0), "high");
+    assert_eq!(value(2).as_primitive::<Int64Type>().value(0), 2);
+    assert_eq!(plan.components().into_iter().collect::<Vec<_>>(), ["aa"]);
+    assert_eq!(explain(&plan).matches("\n    calls risk@sha256:aa\n").count(), 6);
+    // It is written otherwise and means the same.
+    assert_eq!(
+        features[0].definition,
+        planned_job(&spend(&[("s", "risk(*).score")])).transform.features[0].definition
+    );
+}
+
+#[test]
+fn what_is_for_lookups_is_not_for_queries() {
+    let text = "SELECT user_id, SUM(risk(fare, 1).score) AS n FROM event_user_action GROUP BY user_id, TUMBLE(rowtime, \
+                INTERVAL '1' DAY)";
+    let found = lines(&plan(&job(text), &CATALOG).unwrap_err());
+    assert!(found.contains("function `risk` not found"), "{found}");
+}
+
+#[test]
 fn what_features_say_of_a_derived_one_is_its_own() {
     let mut job = spend(&[("ratio", "amount / rides"), ("other", "rides")]);
     job.features = vec![FeatureDefinition {
@@ -172,6 +219,9 @@ const REFUSED: &[(&str, &str)] = &[
     ("user_id + 1", "11:9: "),
     ("twice(mean_fare, 1)", "11:9: "),
     ("1 / 0", "11:9: the constant 1 / 0 has no value among bigints"),
+    ("risk(*).scor", "11:9: the row has no member `scor`; its members are score, band"),
+    ("risk(amount).score", "11:9: "),
+    ("twice(*)", "11:9: "),
     ("(SELECT 1)", "11:10: a subquery cannot be used in an expression"),
     ("*", "11:9: "),
 ];

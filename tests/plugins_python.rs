@@ -230,9 +230,20 @@ fn the_kit_keeps_its_own_tests() {
 #[test]
 fn the_samples_keep_their_own_tests() {
     let samples = repository().join("plugins/python");
-    for sample in ["geo_py", "tracker_py", "trip_py", "visits_py"] {
+    for sample in ["geo_py", "risk_py", "tracker_py", "trip_py", "visits_py"] {
         let said = done(&samples, &["test", sample]);
         assert!(said.contains(" passed"), "{sample}: {said}");
+    }
+}
+
+#[test]
+fn a_new_folder_of_any_kind_keeps_its_own_tests() {
+    let project = Project::new();
+    for kind in ["scalar", "transform", "aggregate", "decode", "process"] {
+        let name = format!("of_{kind}");
+        done(project.path(), &["new", &name, "--lang", "python", "--kind", kind]);
+        let said = done(project.path(), &["test", &name]);
+        assert!(said.contains(" passed"), "{kind}: {said}");
     }
 }
 

@@ -121,6 +121,21 @@ fn no_arguments_no_rows_and_whole_columns() {
 }
 
 #[test]
+fn twenty_four_arguments_are_taken() {
+    #[rustfmt::skip]
+    type Many = (
+        i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64,
+        i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64,
+    );
+    let columns: Vec<Column> = (1..=24).map(|value| int64s(&[value], &[])).collect();
+    let made = weir::transform::for_each_row::<Many, Halves>(&columns, 1, |given| Halves {
+        half: given.0 + given.11,
+        rest: Ok(given.12 + given.23),
+    });
+    assert_eq!(made.unwrap(), [int64s(&[13], &[]), int64s(&[37], &[])]);
+}
+
+#[test]
 fn an_error_fails_the_call_and_names_the_function() {
     let functions = [TransformEntry::of::<check>(), TransformEntry::of::<risk>()];
     let call = |name: &str, arguments: &[Column]| weir::transform::call(&functions, name, arguments, 2);

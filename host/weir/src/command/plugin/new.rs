@@ -30,7 +30,7 @@ pub(crate) struct New {
 enum PluginKind {
     /// One value from the arguments of each row
     Scalar,
-    /// Several values from the arguments of each row, computed when a job is asked, `transform: {x: NAME(a, b).COLUMN}`
+    /// Several values from the arguments of each row, computed when a job is asked, `transform: {x: "NAME(a, b).COLUMN"}`
     Transform,
     /// One value from many rows
     Aggregate,
@@ -253,7 +253,7 @@ mod tests {
     fn a_new_plugin_is_complete_and_never_written_over() {
         let folder = tempfile::tempdir().unwrap();
         for lang in [Language::Rust, Language::Python, Language::Js] {
-            for kind in PluginKind::value_variants().iter().copied() {
+            for &kind in PluginKind::value_variants() {
                 let dir = folder.path().join(format!("{lang:?}{kind:?}"));
                 let name = "fare_rise".to_owned();
                 let arguments = New { name, lang, kind, dir: Some(dir.clone()) };

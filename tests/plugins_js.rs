@@ -184,8 +184,18 @@ fn check_distances(project: &Project) {
 #[test]
 fn the_samples_keep_their_own_tests() {
     let samples = repository().join("plugins/js");
-    for sample in ["geo_js", "visits_js"] {
+    for sample in ["geo_js", "risk_js", "visits_js"] {
         done(&samples, &["test", sample]);
+    }
+}
+
+#[test]
+fn a_new_folder_of_any_kind_keeps_its_own_tests() {
+    let project = Project::new();
+    for kind in ["scalar", "transform", "aggregate", "decode", "process"] {
+        let name = format!("of_{kind}");
+        done(project.path(), &["new", &name, "--lang", "js", "--kind", kind]);
+        done(project.path(), &["test", &name]);
     }
 }
 
@@ -202,6 +212,11 @@ fn the_samples_are_built_and_visits_are_those_of_the_sample_in_rust() {
         assert!(said.contains(&signature), "{said}");
     }
     done(&samples, &["build", "visits_js", "--out", built]);
+    let said = done(&samples, &["build", "risk_js", "--out", built]);
+    let results = "score double, band string, times_usual double";
+    let signature =
+        format!("transform risk_js(amount double, mean_fare double, rides bigint) -> ({results})");
+    assert!(said.contains(&signature), "{said}");
     take_in_rust(&project, "visits");
     project.file("streams/rides.yaml", STREAM_OF_RIDES);
     for function in ["visits", "visits_js"] {

@@ -219,7 +219,7 @@ fn changed_while_it_runs(project: &Project, server: &Server) {
 #[test]
 fn the_kit_keeps_its_own_tests() {
     let tests = Command::new("python3")
-        .args(["-S", "-m", "unittest", "tests.test_plugin", "tests.test_process"])
+        .args(["-S", "-m", "unittest", "tests.test_plugin", "tests.test_process", "tests.test_transform"])
         .current_dir(repository().join("guest-sdk/python"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .output()
@@ -230,9 +230,20 @@ fn the_kit_keeps_its_own_tests() {
 #[test]
 fn the_samples_keep_their_own_tests() {
     let samples = repository().join("plugins/python");
-    for sample in ["geo_py", "tracker_py", "trip_py", "visits_py"] {
+    for sample in ["geo_py", "risk_py", "tracker_py", "trip_py", "visits_py"] {
         let said = done(&samples, &["test", sample]);
         assert!(said.contains(" passed"), "{sample}: {said}");
+    }
+}
+
+#[test]
+fn a_new_folder_of_any_kind_keeps_its_own_tests() {
+    let project = Project::new();
+    for kind in ["scalar", "transform", "aggregate", "decode", "process"] {
+        let name = format!("of_{kind}");
+        done(project.path(), &["new", &name, "--lang", "python", "--kind", kind]);
+        let said = done(project.path(), &["test", &name]);
+        assert!(said.contains(" passed"), "{kind}: {said}");
     }
 }
 
@@ -244,7 +255,7 @@ fn what_cannot_be_built_is_told_in_the_words_of_its_author() {
     for (text, expected) in [
         (
             "import weir\n",
-            "declares no function; write @weir.scalar, @weir.aggregate, @weir.process or @weir.decode over one",
+            "declares no function; write @weir.scalar, @weir.transform, @weir.aggregate, @weir.process or @weir.decode over one",
         ),
         ("import weir\n@weir.scalar\ndef f(x) -> int: ...\n", "`x` of `f` has no type hint"),
         ("import nowhere\n", "No module named 'nowhere'"),

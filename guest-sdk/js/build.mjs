@@ -17,6 +17,7 @@ const OLDEST_NODE = 20;
 const KIT = fileURLToPath(new URL('.', import.meta.url));
 const WORLDS = [
   { declared: 'scalars', interface: 'scalar-functions', object: 'scalarFunctions' },
+  { declared: 'transforms', interface: 'transformer', object: 'transformer' },
   { declared: 'aggregates', interface: 'aggregate-functions', object: 'aggregateFunctions' },
   { declared: 'processes', interface: 'processor', object: 'processor' },
   { declared: 'decoders', interface: 'decoder', object: 'decoder' },
@@ -71,7 +72,7 @@ async function bundled(bundle, folder, entry) {
 
 /** The worlds that the plugin has functions of, with signatures. */
 async function declared(bundle, folder, source, scratch) {
-  const entry = `import ${JSON.stringify(source)};\nexport { aggregates, decoders, processes, scalars } from './weir/declared.js';\n`;
+  const entry = `import ${JSON.stringify(source)};\nexport * from './weir/declared.js';\n`;
   const module = join(scratch, 'declared.mjs');
   await writeFile(module, await bundled(bundle, folder, entry));
   let found;
@@ -80,14 +81,16 @@ async function declared(bundle, folder, source, scratch) {
   } catch (error) {
     throw new PluginFault(`${basename(source)} cannot be evaluated: ${error}`);
   }
-  const count = (functions) => functions.size ?? functions.length;
+  // A plugin's own kit may be older than a kind.
+  const count = (functions) => functions?.size ?? functions?.length ?? 0;
   const worlds = WORLDS.filter((world) => count(found[world.declared]) > 0);
-  if (worlds.length === 0) throw new PluginFault(`${basename(source)} declares no function; call scalar(..), aggregate(..), process(..) or decode(..) for one`);
+  if (worlds.length === 0) throw new PluginFault(`${basename(source)} declares no function; call scalar(..), transform(..), aggregate(..), process(..) or decode(..) for one`);
   const type = ({ logical, list }) => (list ? `array<${sql(logical)}>` : sql(logical));
   const sql = (logical) => (logical === 'text' ? 'string' : logical);
   const columns = (fields) => fields.map((field) => `${field.name} ${type(field.type)}`).join(', ');
   const shown = {
     scalars: ({ name, fields, result }) => `scalar ${name}(${columns(fields)}) -> ${type(result)}`,
+    transforms: ({ name, fields, results }) => `transform ${name}(${columns(fields)}) -> (${columns(results)})`,
     aggregates: ({ name, parameters, fields, result }) => `aggregate ${name}(${columns([...parameters, ...fields])}) -> ${type(result)}`,
     processes: ({ name, parameters, fields, results }) => `process ${name}(${columns([...parameters, ...fields])}) -> (${columns(results)})`,
     decoders: ({ fields }) => `decode payload -> (${columns(fields)})`,

@@ -4,6 +4,8 @@ import { checkName } from './types.js';
 
 /** By name in SQL. */
 export const scalars = new Map();
+/** By name in a job's `transform`. */
+export const transforms = new Map();
 export const aggregates = new Map();
 export const processes = new Map();
 /** One at most. */
@@ -12,7 +14,7 @@ export const decoders = [];
 /** Adds a function; two of one name are a mistake. */
 export function declare(functions, declared) {
   checkName(declared.name);
-  if ([scalars, aggregates, processes].some((kind) => kind.has(declared.name))) {
+  if ([scalars, transforms, aggregates, processes].some((kind) => kind.has(declared.name))) {
     throw new TypeError(`\`${declared.name}\` is declared twice`);
   }
   functions.set(declared.name, declared);
@@ -30,4 +32,13 @@ export function rowsGiven(columns, fields, rows) {
   if (required.length === 0) return null;
   const all = Array.from({ length: rows }, (_, row) => row);
   return all.filter((row) => required.every((column) => column[row] !== null));
+}
+
+/** The values of the given rows in their places; null in the others. */
+export function spread(values, given, rows) {
+  const whole = new Array(rows).fill(null);
+  given.forEach((row, at) => {
+    whole[row] = values[at];
+  });
+  return whole;
 }

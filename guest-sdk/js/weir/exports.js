@@ -1,11 +1,12 @@
 // The component's exports, made of what is declared. Errors are told in one line.
 
 import * as aggregate from './aggregate.js';
-import { aggregates, decoders, processes, scalars } from './declared.js';
+import { aggregates, decoders, processes, scalars, transforms } from './declared.js';
 import * as decoding from './decode.js';
 import * as keyed from './process.js';
 import * as scalar from './scalar.js';
 import { told } from './told.js';
+import * as transforming from './transform.js';
 
 const fields = (of) => of.map(({ name, type }) => ({ name, dataType: dataType(type) }));
 const dataType = ({ logical, list }) => ({ logical, list });
@@ -30,6 +31,18 @@ export const scalarFunctions = {
       description,
     })),
   call: (name, args, rows) => answer(scalars, name, (declared) => scalar.call(declared, args, rows)),
+};
+
+/** `weir:feature/transformer` */
+export const transformer = {
+  describe: () =>
+    [...transforms.values()].map(({ name, fields: of, results, description }) => ({
+      name,
+      arguments: fields(of),
+      results: fields(results),
+      description,
+    })),
+  call: (name, args, rows) => answer(transforms, name, (declared) => transforming.call(declared, args, rows)),
 };
 
 /** `weir:feature/decoder` */

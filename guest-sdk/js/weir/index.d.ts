@@ -35,6 +35,24 @@ export interface Scalar {
 /** Makes a function usable in SQL; gives it back. A whole number may be given back as a number that is safe. */
 export declare function scalar<F extends (...values: any[]) => any>(declared: Scalar, apply: F): F;
 
+export interface Transform {
+  /** The name in a job's `transform`. */
+  name: string;
+  /** In the order in which `name(a, b)` gives them; `name(*)` takes for each what has its name. */
+  arguments: Types;
+  /** What a row has, `name(a, b).column`; its members that are not nullable are in each. */
+  results: Types;
+  description?: string;
+  /** Whether the function is given arrays with all rows at once, and gives an object of arrays. */
+  columnar?: boolean;
+}
+
+/**
+ * Makes a function usable in a job's `transform`; gives it back. It gives an object with the results, or null for a row of
+ * nulls.
+ */
+export declare function transform<F extends (...values: any[]) => object | null>(declared: Transform, apply: F): F;
+
 export interface Aggregate {
   /** The name in SQL. */
   name: string;

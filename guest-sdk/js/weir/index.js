@@ -7,4 +7,5 @@ export { play } from './play.js';
 export { process } from './process.js';
 export { scalar } from './scalar.js';
 export { log } from './surroundings.js';
+export { transform } from './transform.js';
 export { bigint, boolean, bytes, double, list, nullable, text, timestamp } from './types.js';

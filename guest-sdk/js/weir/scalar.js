@@ -1,7 +1,7 @@
 // Scalar functions: of one row, or of whole columns, and how they are called for many rows at once.
 
 import { decode, encode } from './columns.js';
-import { declare, rowsGiven, scalars } from './declared.js';
+import { declare, rowsGiven, scalars, spread } from './declared.js';
 import { checkKeys, fieldsOf, resultOf } from './types.js';
 
 /** Makes a function usable in SQL by its name; gives that function back, so that tests call it as such. */
@@ -20,12 +20,7 @@ export function call(declared, columnsIn, rows) {
   const given = rowsGiven(columns, fields, rows);
   if (given === null) return encode(applied(declared, columns, rows), result, name);
   const picked = columns.map((column) => given.map((row) => column[row]));
-  const found = applied(declared, picked, given.length);
-  const results = new Array(rows).fill(null);
-  given.forEach((row, at) => {
-    results[row] = found[at];
-  });
-  return encode(results, result, name);
+  return encode(spread(applied(declared, picked, given.length), given, rows), result, name);
 }
 
 function applied({ apply, columnar, name }, columns, rows) {

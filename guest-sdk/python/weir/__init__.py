@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, Union
 
-from .plugin import Column, Forbidden, Timestamp, Undeclared, aggregate, decode, log, play, process, scalar
+from .plugin import Column, Forbidden, Timestamp, Undeclared, aggregate, decode, log, play, process, scalar, transform
 
 if TYPE_CHECKING:
     from ._client import Client, Feature, Job, Pushed
@@ -53,6 +53,7 @@ __all__ = [
     "process",
     "scalar",
     "train",
+    "transform",
 ]
 
 __version__ = "0.1.0"

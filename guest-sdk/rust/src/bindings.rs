@@ -60,3 +60,18 @@ pub mod process {
         },
     });
 }
+
+/// The world `transform`.
+pub mod transform {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        world: "transform",
+        pub_export_macro: true,
+        default_bindings_module: "weir::bindings::transform",
+        additional_derives: [PartialEq],
+        with: {
+            "weir:feature/types@0.1.0": crate::bindings::scalar::weir::feature::types,
+            "weir:feature/platform@0.1.0": crate::bindings::scalar::weir::feature::platform,
+        },
+    });
+}

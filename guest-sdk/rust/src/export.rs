@@ -1,22 +1,29 @@
 //! The exports of a component. On any other target than WebAssembly they come to nothing.
 
-/// Makes the component's exports: once per crate, naming its functions.
+/// Makes the component's exports: once per crate, naming its functions. The kinds stand in this order: `scalars: [..]`,
+/// `transforms: [..]`, `aggregates: [..]`, `processes: [..]`, `decoder: ..`.
 ///
 /// ```
 /// # #[weir::scalar]
 /// # pub fn haversine_km(lat: f64, lon: f64) -> f64 { lat + lon }
-/// weir::export! { scalars: [haversine_km] }
+/// # #[derive(weir::Row)]
+/// # pub struct Risk { score: f64 }
+/// # #[weir::transform]
+/// # pub fn risk(amount: f64) -> Risk { Risk { score: amount } }
+/// weir::export! { scalars: [haversine_km], transforms: [risk] }
 /// # fn main() {}
 /// ```
 #[macro_export]
 macro_rules! export {
     (
         $(scalars: [$($scalar:path),+ $(,)?] $(,)?)?
+        $(transforms: [$($transform:path),+ $(,)?] $(,)?)?
         $(aggregates: [$($aggregate:path),+ $(,)?] $(,)?)?
         $(processes: [$($process:path),+ $(,)?] $(,)?)?
         $(decoder: $decoder:path $(,)?)?
     ) => {
         $($crate::export_scalars! { $($scalar),+ })?
+        $($crate::export_transforms! { $($transform),+ })?
         $($crate::export_aggregates! { $($aggregate),+ })?
         $($crate::export_processes! { $($process),+ })?
         $($crate::export_decoder! { $decoder })?
@@ -48,6 +55,37 @@ macro_rules! export_scalars {
             const _: () = {
                 $crate::bindings::scalar::export!(
                     Scalars with_types_in $crate::bindings::scalar
+                );
+            };
+        };
+    };
+}
+
+/// The exports of transforms.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! export_transforms {
+    ($($transform:path),+) => {
+        const _: () = {
+            const FUNCTIONS: &[$crate::transform::TransformEntry] = &[$($crate::transform::TransformEntry::of::<$transform>()),+];
+            struct Transforms;
+            impl $crate::bindings::transform::exports::weir::feature::transformer::Guest for Transforms {
+                fn describe() -> ::std::vec::Vec<$crate::transform::TransformInfo> {
+                    ::std::vec![$(<$transform as $crate::transform::TransformFunction>::describe()),+]
+                }
+                fn call(
+                    name: ::std::string::String,
+                    args: ::std::vec::Vec<$crate::Column>,
+                    rows: u32,
+                ) -> ::std::result::Result<::std::vec::Vec<$crate::Column>, ::std::string::String> {
+                    $crate::transform::call(FUNCTIONS, &name, &args, rows)
+                }
+            }
+            #[cfg(target_arch = "wasm32")]
+            #[allow(unsafe_code)]
+            const _: () = {
+                $crate::bindings::transform::export!(
+                    Transforms with_types_in $crate::bindings::transform
                 );
             };
         };

@@ -37,11 +37,32 @@
 //! | Rust | SQL | |
 //! |---|---|---|
 //! | `bool`, `i64`, `f64` | boolean, bigint, double | |
-//! | `String`, `Vec<u8>` | text, bytes | scalars may take `&str` and `&[u8]`, without a copy |
+//! | `String`, `Vec<u8>` | text, bytes | scalars and transforms may take `&str` and `&[u8]`, without a copy |
 //! | [`Timestamp`] | timestamp | milliseconds since 1970 |
-//! | `Vec<T>` of these | a list of them | scalars may take `&[i64]`, `&[f64]` |
-//! | `Option<T>` | a value that may be null | without it a null argument skips the row: a scalar gives null, an aggregate ignores it |
+//! | `Vec<T>` of these | a list of them | those may take `&[i64]`, `&[f64]` |
+//! | `Option<T>` | a value that may be null | without it a null argument skips the row: a scalar gives null, a transform a row of nulls, an aggregate ignores it |
 //! | `Result<T, E>` | result only | an error fails the row |
+//!
+//! A function that gives several columns for each row is a transform. A job computes them when it is asked, of what it has stored
+//! and of what the request says: `transform: {risk: "risk(amount, mean_fare).score"}`.
+//!
+//! ```
+//! #[derive(weir::Row)]
+//! pub struct Risk {
+//!     score: f64,
+//!     band: String,
+//! }
+//!
+//! /// How much more a ride is than usual.
+//! #[weir::transform]
+//! pub fn risk(amount: f64, mean_fare: Option<f64>) -> Risk {
+//!     let score = amount / mean_fare.unwrap_or(20.0);
+//!     Risk { score, band: if score < 2.0 { "low" } else { "high" }.to_owned() }
+//! }
+//!
+//! weir::export! { transforms: [risk] }
+//! # fn main() {}
+//! ```
 //!
 //! A function that makes a row of a message's payload is a format of its own, `format: {plugin: NAME}`:
 //!
@@ -87,6 +108,7 @@ pub mod row;
 pub mod scalar;
 mod state;
 mod timestamp;
+pub mod transform;
 mod write;
 
 pub use aggregate::Aggregate;
@@ -100,7 +122,7 @@ pub use process::{Output, Process};
 pub use read::{Argument, Entry, Reader};
 pub use row::{Event, Row};
 pub use timestamp::Timestamp;
-pub use weir_guest_macros::{Event, Row, aggregate, decode, process, scalar};
+pub use weir_guest_macros::{Event, Row, aggregate, decode, process, scalar, transform};
 pub use write::{Builder, Cell, Element, Returned};
 
 /// Writes a line to the host's log, under the plugin's name; in a native test, to standard error. Never

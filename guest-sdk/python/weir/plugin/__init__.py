@@ -17,5 +17,18 @@ from .play import play
 from .process import process
 from .scalar import scalar
 from .surroundings import Forbidden, log
+from .transform import transform
 
-__all__ = ["Column", "Forbidden", "Timestamp", "Undeclared", "aggregate", "decode", "log", "play", "process", "scalar"]
+__all__ = [
+    "Column",
+    "Forbidden",
+    "Timestamp",
+    "Undeclared",
+    "aggregate",
+    "decode",
+    "log",
+    "play",
+    "process",
+    "scalar",
+    "transform",
+]

@@ -62,6 +62,10 @@ def describe() -> int:
         "scalars": [
             f"scalar {each.name}({shown(each.arguments)}) -> {each.result}" for each in declared.scalars.values()
         ],
+        "transforms": [
+            f"transform {each.name}({shown(each.arguments)}) -> ({shown(each.results)})"
+            for each in declared.transforms.values()
+        ],
         "aggregates": [
             f"aggregate {each.name}({shown([*each.parameters, *each.arguments])}) -> {each.result}"
             for each in declared.aggregates.values()

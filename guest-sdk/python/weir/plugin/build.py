@@ -20,12 +20,14 @@ _KIT = Path(__file__).resolve().parents[2]
 _ENTRY = "weir_component"
 _INTERFACES = {
     "scalars": "scalar-functions",
+    "transforms": "transformer",
     "aggregates": "aggregate-functions",
     "processes": "processor",
     "decoders": "decoder",
 }
 _CLASSES = {
     "scalars": "ScalarFunctions",
+    "transforms": "Transformer",
     "aggregates": "AggregateFunctions",
     "processes": "Processor",
     "decoders": "Decoder",
@@ -102,7 +104,7 @@ def _declared(folder: Path, paths: list[Path]) -> dict[str, list[str]]:
     declared: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     found = {kind: signatures for kind, signatures in declared.items() if signatures}
     if not found:
-        decorators = "@weir.scalar, @weir.aggregate, @weir.process or @weir.decode"
+        decorators = "@weir.scalar, @weir.transform, @weir.aggregate, @weir.process or @weir.decode"
         raise PluginFault(f"plugin.py declares no function; write {decorators} over one")
     return found
 

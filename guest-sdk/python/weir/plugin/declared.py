@@ -11,6 +11,8 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 scalars: dict[str, Any] = {}
 """By name in SQL."""
+transforms: dict[str, Any] = {}
+"""By name in a job's ``transform``."""
 aggregates: dict[str, Any] = {}
 processes: dict[str, Any] = {}
 decoders: dict[str, Any] = {}
@@ -21,7 +23,7 @@ def declare(functions: dict[str, Any], name: str, function: Any) -> None:
     """Adds a function. Two of one name are a mistake, unless it is the same one imported anew."""
     if not _NAME.fullmatch(name):
         raise Undeclared(f"`{name}` is not a name in SQL; write [a-z][a-z0-9_]*, or give name=\"..\"")
-    for kind in (scalars, aggregates, processes):
+    for kind in (scalars, transforms, aggregates, processes):
         other = kind.get(name)
         if other is not None and other.origin != function.origin:
             raise Undeclared(f"`{name}` is declared twice: in {other.origin} and in {function.origin}")
@@ -44,6 +46,14 @@ def rows_given(columns: Sequence[Sequence[Any]], fields: Sequence[Field], rows: 
     return [row for row in range(rows) if all(column[row] is not None for column in required)]
 
 
+def spread(values: Sequence[Any], given: Sequence[int], rows: int) -> list[Any]:
+    """The values of the given rows in their places; nothing in the others."""
+    whole: list[Any] = [None] * rows
+    for row, value in zip(given, values):
+        whole[row] = value
+    return whole
+
+
 def description(given: Optional[str], documented: Callable[..., Any]) -> str:
     """A sentence for people: what was given, or the first paragraph of the documentation."""
     text = given if given is not None else (documented.__doc__ or "")
@@ -63,6 +73,7 @@ def origin(of: Any) -> str:
 def clear() -> None:
     """Forgets all functions, between tests."""
     scalars.clear()
+    transforms.clear()
     aggregates.clear()
     processes.clear()
     decoders.clear()

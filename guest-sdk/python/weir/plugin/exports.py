@@ -60,6 +60,10 @@ def _column(raw: Raw, of: DataType) -> types.Column:
     return types.Column(_CASES[of.logical](raw.values), raw.validity, list(raw.offsets))
 
 
+def _columns(made: Sequence[Raw], fields: Sequence[Field]) -> list[types.Column]:
+    return [_column(raw, field.type) for raw, field in zip(made, fields)]
+
+
 def _constants(literals: Sequence[Any]) -> list[Any]:
     return [getattr(literal, "value", None) for literal in literals]
 
@@ -78,6 +82,22 @@ class ScalarFunctions:
     def call(self, name: str, args: list[types.Column], rows: int) -> types.Column:
         function = declared.scalars[name]
         return _answer(lambda: _column(function.call(_raw(args), rows), function.result))
+
+
+class Transformer:
+    """``weir:feature/transformer``"""
+
+    def describe(self) -> list[Any]:
+        from wit_world.exports.transformer import TransformInfo
+
+        return [
+            TransformInfo(each.name, _fields(each.arguments), _fields(each.results), each.description)
+            for each in declared.transforms.values()
+        ]
+
+    def call(self, name: str, args: list[types.Column], rows: int) -> list[types.Column]:
+        function = declared.transforms[name]
+        return _answer(lambda: _columns(function.call(_raw(args), rows), function.results))
 
 
 class Decoder:
@@ -134,8 +154,7 @@ class Processor:
 def _progress(function: Any, made: Any) -> Any:
     from wit_world.exports.processor import Progress
 
-    rows = [_column(raw, field.type) for raw, field in zip(made.rows, function.results)]
-    return Progress(made.states, made.timers, made.taken, made.made_by, rows)
+    return Progress(made.states, made.timers, made.taken, made.made_by, _columns(made.rows, function.results))
 
 
 class AggregateFunctions:

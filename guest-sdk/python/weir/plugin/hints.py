@@ -63,7 +63,7 @@ _TAKEN = "bool, int, float, str, bytes, datetime, weir.Timestamp, a list of one 
 
 def data_type(hint: Any, where: str) -> DataType:
     """The type that a hint stands for; `where` begins the message if there is none."""
-    inner, nullable = _without_none(hint)
+    inner, nullable = without_none(hint)
     is_list = typing.get_origin(inner) is list
     if is_list:
         (inner,) = typing.get_args(inner)
@@ -143,7 +143,8 @@ def _hints(function: Callable[..., Any], shown: str) -> dict[str, Any]:
         raise Undeclared(f"the hints of `{shown}` cannot be read: {error}") from error
 
 
-def _without_none(hint: Any) -> tuple[Any, bool]:
+def without_none(hint: Any) -> tuple[Any, bool]:
+    """What an ``Optional[..]`` is of, and whether it is one."""
     origin = typing.get_origin(hint)
     unions = (typing.Union, types.UnionType) if sys.version_info >= (3, 10) else (typing.Union,)
     if origin not in unions:

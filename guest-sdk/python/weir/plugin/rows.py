@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Mapping, Sequence
+from typing import Any, Callable, Mapping, Sequence
 
 from .columns import WrongResult
-from .hints import Field, Undeclared, data_type, members
+from .hints import DataType, Field, Undeclared, data_type, members
 
 
-def columns_of(of: Any, shown: str) -> tuple[Field, ...]:
-    """The columns that a class says: a dataclass, a ``NamedTuple`` or a ``TypedDict``."""
-    columns = [Field(name, data_type(hint, f"`{name}` of `{shown}`")) for name, hint in members(of, shown).items()]
+def columns_of(of: Any, shown: str, read: Callable[[Any, str], DataType] = data_type) -> tuple[Field, ...]:
+    """The columns that a class says: a dataclass, a ``NamedTuple`` or a ``TypedDict``, whose hints `read` reads."""
+    columns = [Field(name, read(hint, f"`{name}` of `{shown}`")) for name, hint in members(of, shown).items()]
     if not columns:
         raise Undeclared(f"`{shown}` returns a class without hints; write a dataclass whose fields are the columns")
     return tuple(columns)

@@ -32,10 +32,7 @@ class Scalar:
             results = self._apply(columns, rows)
         else:
             picked = [[column[row] for row in given] for column in columns]
-            found = iter(self._apply(picked, len(given)))
-            results = [None] * rows
-            for row in given:
-                results[row] = next(found)
+            results = declared.spread(self._apply(picked, len(given)), given, rows)
         return encode(results, self.result, self.name)
 
     def _apply(self, columns: list[list[Any]], rows: int) -> list[Any]:

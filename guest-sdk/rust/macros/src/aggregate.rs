@@ -6,7 +6,7 @@ use syn::{FnArg, ImplItem, ImplItemFn, ItemImpl, Pat, Result, Type};
 
 use crate::implementation::{complete, names, snake_case, type_name};
 use crate::options::{Options, description, sql_name};
-use crate::scalar::argument_name;
+use crate::rows::argument_name;
 
 pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStream> {
     let known = ["name", "description", "arguments", "parameters", "algebra"];

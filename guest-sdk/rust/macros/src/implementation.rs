@@ -4,7 +4,7 @@ use proc_macro2::{Ident, Span};
 use syn::{ImplItem, ItemImpl, Result, Type, parse_quote};
 
 use crate::options::Argument;
-use crate::scalar::argument_name;
+use crate::rows::argument_name;
 
 /// The name of the type that gets the trait; only a plain type can, and `what` says so.
 pub(crate) fn type_name(implementation: &ItemImpl, of: &str, what: &str) -> Result<Ident> {

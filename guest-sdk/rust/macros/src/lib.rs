@@ -7,7 +7,9 @@ mod implementation;
 mod options;
 mod process;
 mod row;
+mod rows;
 mod scalar;
+mod transform;
 
 use proc_macro::TokenStream;
 use proc_macro2::TokenStream as Tokens;
@@ -37,6 +39,19 @@ use proc_macro2::TokenStream as Tokens;
 #[proc_macro_attribute]
 pub fn scalar(options: TokenStream, item: TokenStream) -> TokenStream {
     emit(scalar::expand(options.into(), item.into()))
+}
+
+/// Makes a transform of a Rust function: it takes columns, and returns a struct with `#[derive(weir::Row)]`, whose fields are
+/// columns too. A job's `transform` names one of them, `name(a, b).column`. The function itself stays as it is.
+///
+/// - `#[weir::transform]`: called for each row; it returns the row, an `Option` of one, or a `Result` of either. Name,
+///   arguments and description are the function's own.
+/// - `#[weir::transform(name = "other_name", description = "..")]` says them differently.
+/// - `#[weir::transform(columnar, arguments(fare: f64), returns = Risk)]`: called for all rows at once, as
+///   `fn(&[weir::Column], u32) -> Result<Vec<weir::Column>, String>`, which gives the columns of that struct.
+#[proc_macro_attribute]
+pub fn transform(options: TokenStream, item: TokenStream) -> TokenStream {
+    emit(transform::expand(options.into(), item.into()))
 }
 
 /// Makes an aggregate of SQL of an `impl weir::Aggregate for Type`.

@@ -4,7 +4,7 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote};
 use syn::{Data, DeriveInput, Fields, Result, Type};
 
-use crate::scalar::argument_name;
+use crate::rows::argument_name;
 
 pub(crate) fn row(item: TokenStream) -> Result<TokenStream> {
     let of = Struct::of(item, "a row")?;

@@ -1,27 +1,24 @@
 //! `#[weir::scalar]`.
 
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{FnArg, ItemFn, Pat, PatType, Result, ReturnType, Type};
+use syn::Result;
 
-use crate::options::{Options, description, sql_name};
+use crate::rows::{Function, Kind};
+
+const SCALAR: Kind = Kind {
+    what: "a scalar function",
+    module: "scalar",
+    columnar: "columnar, arguments(lat: f64), returns = f64",
+};
 
 pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStream> {
-    let options = Options::parse(options, &["name", "description", "columnar", "arguments", "returns"])?;
-    let function: ItemFn = syn::parse2(item)?;
-    let shape = if options.columnar.is_some() {
-        columnar(&options, &function)?
-    } else {
-        row_wise(&options, &function)?
-    };
-    let Shape { names, input, returned, call } = shape;
-    let ident = &function.sig.ident;
-    let name = sql_name(options.name.as_ref(), &ident.to_string(), ident.span())?;
-    let text = description(options.description.as_ref(), &function.attrs);
-    let visibility = &function.vis;
+    let Function { item, name, description, arguments, input, returned, call } =
+        Function::read(options, item, &SCALAR)?;
+    let (ident, visibility) = (&item.sig.ident, &item.vis);
     let note = format!("The scalar function `{name}`, for `weir::export!`.");
     Ok(quote! {
-        #function
+        #item
 
         // A type without values: it shares the function's name without meeting it.
         #[doc = #note]
@@ -31,7 +28,7 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStr
         impl ::weir::scalar::ScalarFunction for #ident {
             const NAME: &'static str = #name;
             fn describe() -> ::weir::scalar::FunctionInfo {
-                ::weir::scalar::describe::<#input, #returned>(#name, &[#(#names),*], #text)
+                ::weir::scalar::describe::<#input, #returned>(#name, &[#(#arguments),*], #description)
             }
             fn call(
                 arguments: &[::weir::Column],
@@ -41,79 +38,6 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStr
             }
         }
     })
-}
-
-/// What the description and the call are made of.
-struct Shape {
-    names: Vec<String>,
-    input: TokenStream,
-    returned: TokenStream,
-    call: TokenStream,
-}
-
-fn row_wise(options: &Options, function: &ItemFn) -> Result<Shape> {
-    let span = function.sig.ident.span();
-    if options.arguments.is_some() || options.returns.is_some() {
-        return refuse(span, "`arguments` and `returns` belong to `columnar`; here the function says them");
-    }
-    let signature = &function.sig;
-    if !signature.generics.params.is_empty() || signature.asyncness.is_some() || signature.unsafety.is_some()
-    {
-        return refuse(span, "a scalar function is a plain `fn`: not generic, async or unsafe");
-    }
-    let ReturnType::Type(_, returned) = &signature.output else {
-        return refuse(span, "a scalar function returns a value");
-    };
-    let mut names = Vec::new();
-    let mut types: Vec<&Type> = Vec::new();
-    for argument in &signature.inputs {
-        let FnArg::Typed(PatType { pat, ty, .. }) = argument else {
-            return refuse(span, "a scalar function takes no `self`");
-        };
-        let Pat::Ident(pattern) = pat.as_ref() else {
-            return refuse(span, "an argument of a scalar function is a plain name");
-        };
-        names.push(argument_name(&pattern.ident));
-        types.push(ty);
-    }
-    let ident = &signature.ident;
-    let places: Vec<Ident> =
-        (0..types.len()).map(|place| Ident::new(&format!("argument_{place}"), Span::call_site())).collect();
-    let input = quote!((#(#types,)*));
-    let call = quote! {
-        ::weir::scalar::for_each_row::<#input, #returned>(arguments, rows, |(#(#places,)*)| #ident(#(#places),*))
-    };
-    Ok(Shape { names, input, returned: quote!(#returned), call })
-}
-
-fn columnar(options: &Options, function: &ItemFn) -> Result<Shape> {
-    let ident = &function.sig.ident;
-    let (Some(arguments), Some(returned)) = (&options.arguments, &options.returns) else {
-        return refuse(
-            ident.span(),
-            "a columnar function says its types: `columnar, arguments(lat: f64), returns = f64`",
-        );
-    };
-    let mut names = Vec::new();
-    let mut types = Vec::new();
-    for argument in arguments {
-        let Some(of) = &argument.of else {
-            return refuse(argument.name.span(), "say the type: `name: f64`");
-        };
-        names.push(argument_name(&argument.name));
-        types.push(of);
-    }
-    let call = quote!(#ident(arguments, rows));
-    Ok(Shape { names, input: quote!((#(#types,)*)), returned: quote!(#returned), call })
-}
-
-/// An argument's name without the `_` of an unused one.
-pub(crate) fn argument_name(ident: &Ident) -> String {
-    ident.to_string().trim_start_matches("r#").trim_start_matches('_').to_owned()
-}
-
-fn refuse<T>(span: Span, message: &str) -> Result<T> {
-    Err(syn::Error::new(span, message))
 }
 
 #[cfg(test)]

@@ -30,6 +30,8 @@ pub(crate) struct New {
 enum PluginKind {
     /// One value from the arguments of each row
     Scalar,
+    /// Several values from the arguments of each row, computed when a job is asked, `transform: {x: "NAME(a, b).COLUMN"}`
+    Transform,
     /// One value from many rows
     Aggregate,
     /// A row from the payload of a message, `format: {plugin: NAME}`
@@ -78,6 +80,19 @@ fn templates(language: Language, kind: PluginKind) -> Templates {
             ("plugin.py", include_str!("../../../templates/plugin/python/decode.py")),
             ("test_plugin.py", include_str!("../../../templates/plugin/python/test_decode.py")),
         ],
+        (Language::Rust, PluginKind::Transform) => &[
+            ("Cargo.toml", include_str!("../../../templates/plugin/rust/Cargo.toml")),
+            ("src/lib.rs", include_str!("../../../templates/plugin/rust/transform.rs")),
+        ],
+        (Language::Js, PluginKind::Transform) => &[
+            ("package.json", include_str!("../../../templates/plugin/js/package.json")),
+            ("plugin.js", include_str!("../../../templates/plugin/js/transform.js")),
+            ("test_plugin.js", include_str!("../../../templates/plugin/js/test_transform.js")),
+        ],
+        (Language::Python, PluginKind::Transform) => &[
+            ("plugin.py", include_str!("../../../templates/plugin/python/transform.py")),
+            ("test_plugin.py", include_str!("../../../templates/plugin/python/test_transform.py")),
+        ],
         (Language::Rust, PluginKind::Process) => &[
             ("Cargo.toml", include_str!("../../../templates/plugin/rust/Cargo.toml")),
             ("src/lib.rs", include_str!("../../../templates/plugin/rust/process.rs")),
@@ -123,7 +138,7 @@ pub(super) fn run(arguments: &New) -> Result<(), Failure> {
         return Err(Failure::user(format!("{shown} holds a plugin in {other} already; give another --dir")));
     }
     let serde = match arguments.kind {
-        PluginKind::Scalar | PluginKind::Decode => "",
+        PluginKind::Scalar | PluginKind::Transform | PluginKind::Decode => "",
         PluginKind::Aggregate | PluginKind::Process => SERDE,
     };
     let marks = [
@@ -164,8 +179,8 @@ fn words(language: Language) -> &'static str {
             "aggregate arguments async await bigint break case catch class const continue debugger decode \
              default delete do double else enum eval export extends false finally for function if \
              implements import in instanceof interface let new null nullable package payload private \
-             protected public return scalar static super switch text this throw timestamp true try typeof \
-             undefined var void while with yield"
+             protected public return scalar static super switch text this throw timestamp transform true try \
+             typeof undefined var void while with yield"
         }
     }
 }
@@ -238,7 +253,7 @@ mod tests {
     fn a_new_plugin_is_complete_and_never_written_over() {
         let folder = tempfile::tempdir().unwrap();
         for lang in [Language::Rust, Language::Python, Language::Js] {
-            for kind in [PluginKind::Scalar, PluginKind::Aggregate, PluginKind::Decode, PluginKind::Process] {
+            for &kind in PluginKind::value_variants() {
                 let dir = folder.path().join(format!("{lang:?}{kind:?}"));
                 let name = "fare_rise".to_owned();
                 let arguments = New { name, lang, kind, dir: Some(dir.clone()) };

@@ -88,6 +88,7 @@ mod train_resumed;
 mod train_spines;
 mod train_with_log;
 mod transform;
+mod transform_languages;
 mod transform_plugins;
 mod transform_training;
 mod web_stores;

@@ -129,7 +129,8 @@ fn what_a_call_gives_is_several_features_and_an_entity_that_fails_fails_alone() 
     server.wait_ready();
     post(&server, 7);
     let entity = |given: Value| json!({"k": "a", "request": {"x": given}});
-    let entities: Vec<Value> = [json!(1.5), json!(-1), Value::Null, json!(4)].into_iter().map(entity).collect();
+    let entities: Vec<Value> =
+        [json!(1.5), json!(-1), Value::Null, json!(4)].into_iter().map(entity).collect();
     let (status, answer) =
         server.post("/v1/lookup", json!({"features": ["j"], "entities": entities}).to_string());
     assert_eq!(status, 200, "{answer}");
@@ -142,21 +143,37 @@ fn what_a_call_gives_is_several_features_and_an_entity_that_fails_fails_alone() 
             ("twice", json!(value * 2.0)),
             ("some", json!(value)),
         ] {
-            assert_eq!((&of(row, name)["value"], &of(row, name)["status"]), (&expected, &json!("ok")), "{name}: {answer}");
+            assert_eq!(
+                (&of(row, name)["value"], &of(row, name)["status"]),
+                (&expected, &json!("ok")),
+                "{name}: {answer}"
+            );
         }
     }
     for name in ["own", "same", "whole", "twice"] {
         let reason = of(1, name)["reason"].to_string();
-        assert!(reason.contains("call of `f`: trapped") && of(1, name)["status"] == "error", "{name}: {answer}");
+        assert!(
+            reason.contains("call of `f`: trapped") && of(1, name)["status"] == "error",
+            "{name}: {answer}"
+        );
     }
     // What is asked for some rows alone is not called for the others.
     assert_eq!((&of(1, "some")["value"], &of(1, "some")["status"]), (&Value::Null, &json!("ok")), "{answer}");
     assert_eq!((&of(2, "own")["value"], &of(2, "own")["status"]), (&Value::Null, &json!("ok")), "{answer}");
-    assert_eq!((&of(2, "same")["value"], &of(2, "same")["status"]), (&json!(-7), &json!("default")), "{answer}");
+    assert_eq!(
+        (&of(2, "same")["value"], &of(2, "same")["status"]),
+        (&json!(-7.0), &json!("default")),
+        "{answer}"
+    );
     // Three features share their call: one of them alone takes as many rows as all of them.
     let rows = || {
         let (_, described) = server.get("/v1/jobs/j");
-        described["plugins"].as_array().unwrap().iter().map(|usage| usage["rows"].as_u64().unwrap()).sum::<u64>()
+        described["plugins"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|usage| usage["rows"].as_u64().unwrap())
+            .sum::<u64>()
     };
     let ask = |features: &[&str]| {
         let before = rows();

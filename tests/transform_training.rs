@@ -35,7 +35,19 @@ features: {ratio: {default: -1}, mean_fare: {default: 7.5}}
 ";
 const T: i64 = 1_770_000_000_000;
 const NAMES: [&str; 14] = [
-    "mean_fare", "rides", "cities", "lat", "ratio", "km", "share", "label", "list", "minute", "half", "score", "band",
+    "mean_fare",
+    "rides",
+    "cities",
+    "lat",
+    "ratio",
+    "km",
+    "share",
+    "label",
+    "list",
+    "minute",
+    "half",
+    "score",
+    "band",
     "usual",
 ];
 
@@ -140,7 +152,8 @@ fn a_training_set_has_what_lookups_answer_to_the_bit() {
         }
         assert_eq!(trained["note"], spine[row]["note"]);
     }
-    for wanted in ["ratio ok", "ratio default", "share ok", "share error", "half default", "band ok", "label not_found"]
+    for wanted in
+        ["ratio ok", "ratio default", "share ok", "share error", "half default", "band ok", "label not_found"]
     {
         assert!(seen.contains_key(wanted), "{wanted} is not among {seen:?}");
     }

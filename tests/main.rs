@@ -59,6 +59,7 @@ mod plugins;
 mod plugins_js;
 mod plugins_life;
 mod plugins_python;
+mod plugins_versions;
 mod postgres_tables;
 mod processes;
 mod put_back;

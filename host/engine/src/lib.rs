@@ -64,7 +64,7 @@ pub use engine::{Engine, Settings, begins_with_past, positions};
 pub use error::EngineError;
 pub use failures::FailureSample;
 pub use filling::{fills, is_declined, lacks_past, runs_by};
-pub use fit::{StateEdit, state_edit};
+pub use fit::{StateEdit, state_edit, state_made_by};
 pub use gone_sinks::{HiddenRows, hidden_rows};
 pub use holdings::{Comparison, Holdings};
 pub use inputs::{ArchiveSource, InputSource};

@@ -33,6 +33,7 @@ mod pool;
 mod process;
 mod registry;
 mod scalar;
+mod seen;
 mod states;
 mod usage;
 mod wire;

@@ -6,6 +6,7 @@
 use crate::definitions;
 use crate::failure::Failure;
 use crate::project::Project;
+use crate::versions::{self, StateOf, Versioned};
 use crate::wiring::kept::Texts;
 use crate::wiring::{self, Opened, Running, spec};
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,8 +17,8 @@ use tokio::sync::Mutex;
 use weir_engine::{BackOff, Holdings, JobState, Mode, Refusal, lacks_past, state_edit};
 use weir_event::{EventTime, Span};
 use weir_plan::{Checked, JobDefinition, JobPlan, StreamDefinition};
-use weir_project::{Planned, RefusedJob, plan_job};
-use weir_serve::{ControlError, PluginEffect, Streams};
+use weir_project::{Lacks, Planned, RefusedJob};
+use weir_serve::{ControlError, PluginEffect, Restart, Streams};
 use weir_store::Commit;
 
 mod filling;
@@ -131,19 +132,16 @@ impl Live {
     }
 
     /// Plans one job anew from the project's files and starts it from its last commit.
-    pub(crate) async fn restart(&self, name: &str, reset: bool) -> Result<(), ControlError> {
+    pub(crate) async fn restart(&self, name: &str, how: Restart) -> Result<(), ControlError> {
         let mut known = self.0.turn.lock().await;
-        let (definitions, planned) = self.read().await.map_err(|failure| failed(&failure))?;
+        // Then its state says nothing of the versions that it is planned with.
+        let by_active = (how.reset || how.upgrade).then(|| name.to_owned());
+        let (definitions, planned) =
+            self.read(by_active.into_iter().collect()).await.map_err(|failure| failed(&failure))?;
         if let Some(plan) = planned.jobs.iter().find(|plan| plan.name == name) {
-            return self
-                .put_anew(
-                    &mut known,
-                    &definitions,
-                    plan,
-                    reset,
-                    Beside { together: &[], anew: &planned.jobs },
-                )
-                .await;
+            let plan = JobPlan { leaves_older_states: how.upgrade, ..plan.clone() };
+            let beside = Beside { together: &[], anew: &planned.jobs };
+            return self.put_anew(&mut known, &definitions, &plan, how.reset, beside).await;
         }
         if let Some(refused) = planned.refused.iter().find(|job| job.name == name) {
             if !self.runs(name) {
@@ -156,38 +154,46 @@ impl Live {
         Err(ControlError::Unknown(names.chain(planned.refused.iter().map(|job| job.name.clone())).collect()))
     }
 
-    /// Plans one job as it is known.
-    async fn plan(&self, known: &Known, definition: Definition) -> Result<JobPlan, RefusedJob> {
-        let plugins = self.0.opened.plugins.clone();
+    /// Plans one job as it is known; with that, where it goes on with versions of plugins that are not active, the plan with
+    /// these.
+    async fn plan(
+        &self,
+        known: &Known,
+        definition: Definition,
+    ) -> Result<(JobPlan, Option<JobPlan>), RefusedJob> {
+        let (plugins, store) = (self.0.opened.plugins.clone(), self.0.opened.store.clone());
         let names: Vec<String> = known.definitions.keys().cloned().collect();
         let name = definition.job.name.clone();
+        let refused = |name: &str, reason: String| RefusedJob {
+            name: name.to_owned(),
+            reasons: vec![reason],
+            lacks: Lacks::default(),
+            for_training: false,
+        };
         let planned = tokio::task::spawn_blocking(move || {
-            plan_job(&definition.job, &definition.streams, &names, &*plugins)
+            let head = store.head().map_err(|error| refused(&definition.job.name, error.to_string()))?;
+            let made = StateOf::Commit(head.as_ref(), &[]);
+            versions::plan_one(&definition.job, &definition.streams, &names, &plugins, made)
         });
-        match planned.await {
-            Ok(planned) => {
-                planned.map_err(|(refused, _)| refused).and_then(|(plan, _)| definitions::to_run(plan))
-            }
-            Err(panic) => Err(RefusedJob {
-                name,
-                reasons: vec![format!("planning it panicked: {panic}; this is a fault of weir's own")],
-                lacks: Vec::new(),
-                for_training: false,
-            }),
-        }
+        planned.await.unwrap_or_else(|panic| {
+            Err(refused(&name, format!("planning it panicked: {panic}; this is a fault of weir's own")))
+        })
     }
 
-    /// Reads and plans the project's files as they are now.
-    async fn read(&self) -> Result<(Definitions, Planned), Failure> {
+    /// Reads and plans the project's files as they are now; what the state of these jobs says counts for nothing.
+    async fn read(&self, dropped: Vec<String>) -> Result<(Definitions, Planned), Failure> {
         let opened = &self.0.opened;
         let (folder, clock, plugins) = (opened.folder.clone(), opened.clock.clone(), opened.plugins.clone());
+        let store = opened.store.clone();
         let read = tokio::task::spawn_blocking(move || {
             let project = Project::read(&folder)?;
             let checked = definitions::check(&project, clock.clone());
             for error in plugins.load_project_plugins(&project.plugins()).err().unwrap_or_default() {
                 tracing::error!("{error}");
             }
-            let planned = definitions::plan(&folder, &checked, &*plugins, clock);
+            let head = store.head()?;
+            let made = StateOf::Commit(head.as_ref(), &dropped);
+            let Versioned { planned, .. } = versions::plan(&folder, &checked, &plugins, &clock, made);
             let texts = project.texts(&checked);
             Ok((Definitions { checked, texts }, definitions::all_to_run(planned)))
         });
@@ -383,15 +389,19 @@ fn in_words(error: &ControlError) -> String {
 /// Requests come on other threads than those that jobs must be started on.
 #[async_trait::async_trait]
 impl weir_serve::Control for Live {
-    async fn restart(&self, job: &str, reset: bool) -> Result<(), ControlError> {
+    async fn restart(&self, job: &str, how: Restart) -> Result<(), ControlError> {
         let (live, job) = (self.clone(), job.to_owned());
-        let done = self.0.threads.spawn(async move { Live::restart(&live, &job, reset).await }).await;
+        let done = self.0.threads.spawn(async move { Live::restart(&live, &job, how).await }).await;
         done.unwrap_or_else(|panic| Err(failed(&Failure::weir(format!("restarting panicked: {panic}")))))
     }
 
-    async fn plugins_changed(&self) -> Vec<PluginEffect> {
-        let live = self.clone();
-        let done = self.0.threads.spawn(async move { Live::plugins_changed(&live).await }).await;
+    async fn needs(&self, plugin: &str) -> Result<BTreeMap<String, String>, ControlError> {
+        Live::needs(self, plugin).await.map_err(|failure| failed(&failure))
+    }
+
+    async fn plugin_changed(&self, plugin: &str) -> Vec<PluginEffect> {
+        let (live, plugin) = (self.clone(), plugin.to_owned());
+        let done = self.0.threads.spawn(async move { Live::plugin_changed(&live, &plugin).await }).await;
         done.unwrap_or_else(|panic| {
             tracing::error!(%panic, "applying a plugin panicked: this is a fault of weir's own");
             Vec::new()

@@ -157,6 +157,8 @@ fn plan(stream: &Arc<StreamDefinition>) -> JobPlan {
         }],
         transform: weir_plan::Transform::default(),
         decoders: std::collections::BTreeMap::new(),
+        versions: Vec::new(),
+        leaves_older_states: false,
         late: Late { policy: LatePolicy::Correct, allow: Span::from_millis(3_600_000) },
         emit: Emit::Close,
         stale_after: None,
@@ -171,7 +173,7 @@ struct NoControl;
 
 #[async_trait::async_trait]
 impl Control for NoControl {
-    async fn restart(&self, job: &str, _reset: bool) -> Result<(), ControlError> {
+    async fn restart(&self, job: &str, _: Restart) -> Result<(), ControlError> {
         match job {
             "rides_per_user" => {
                 Err(ControlError::Refused(vec!["jobs/rides_per_user.yaml:1:1: bad".to_owned()]))
@@ -180,7 +182,11 @@ impl Control for NoControl {
         }
     }
 
-    async fn plugins_changed(&self) -> Vec<PluginEffect> {
+    async fn needs(&self, _: &str) -> Result<BTreeMap<String, String>, ControlError> {
+        Ok(BTreeMap::new())
+    }
+
+    async fn plugin_changed(&self, _: &str) -> Vec<PluginEffect> {
         Vec::new()
     }
 }

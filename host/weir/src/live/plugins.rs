@@ -1,44 +1,82 @@
 //! What a plugin changes in what runs: another version reaches it, and what lacked a function starts.
 
 use super::in_words;
-use super::{Beside, Live};
+use super::{Beside, Definition, Known, Live};
+use crate::failure::Failure;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use weir_event::Ticks;
-use weir_serve::PluginEffect;
+use weir_plan::JobPlan;
+use weir_serve::{PluginEffect, older_versions};
 
 /// What waits is looked at so often.
 const TICK: Duration = Duration::from_millis(200);
 
 impl Live {
-    /// Another version of a plugin is active: jobs whose values it makes use it from here on, and those that waited
-    /// for it start. Definitions are as they were when the jobs were last planned.
-    pub(crate) async fn plugins_changed(&self) -> Vec<PluginEffect> {
+    /// Another version of a plugin is active: jobs whose values it makes use it from here on, unless another one has made
+    /// their state, and those that waited for it start. Definitions are as they were when the jobs were last planned.
+    pub(crate) async fn plugin_changed(&self, plugin: &str) -> Vec<PluginEffect> {
         let mut known = self.0.turn.lock().await;
         let mut effects = Vec::new();
-        for (name, definition) in known.definitions.clone() {
-            let running = self.0.running.engine.job(&name);
-            let plan = match self.plan(&known, definition).await {
-                Ok(plan) if running.as_ref().is_some_and(|job| job.plan().serves_as(&plan)) => {
-                    continue;
-                }
-                Ok(plan) => plan,
-                Err(refused) => {
-                    if running.is_none() {
-                        self.refuse(&mut known, &refused);
-                    }
-                    // Whoever lacked a function before and does now is not affected, nor is who does not run anyhow.
-                    if running.is_some() || (refused.lacks.is_empty() && !refused.for_training) {
-                        let reason = Some(refused.reasons.join("; "));
-                        effects.push(PluginEffect { job: name, applied: false, reason });
-                    }
-                    continue;
-                }
-            };
-            let outcome = self.put(&mut known, &plan, false, Beside::default()).await;
-            let reason = outcome.err().map(|error| in_words(&error));
-            effects.push(PluginEffect { job: name, applied: reason.is_none(), reason });
+        for (job, definition) in known.definitions.clone() {
+            effects.extend(self.apply(&mut known, job, definition, plugin).await);
         }
         effects
+    }
+
+    /// Lets a job use the active version of a plugin; nothing where that makes no difference.
+    async fn apply(
+        &self,
+        known: &mut Known,
+        job: String,
+        definition: Definition,
+        plugin: &str,
+    ) -> Option<PluginEffect> {
+        let running = self.0.running.engine.job(&job);
+        let (plan, newer) = match self.plan(known, definition).await {
+            Ok(planned) => planned,
+            Err(refused) => {
+                if running.is_none() {
+                    self.refuse(known, &refused);
+                }
+                // Whoever lacked a function before and does now is not affected, nor is who does not run anyhow.
+                let is_affected = running.is_some() || (refused.lacks.is_empty() && !refused.for_training);
+                let reason = Some(refused.reasons.join("; "));
+                return is_affected.then_some(PluginEffect { job, applied: false, reason });
+            }
+        };
+        let older = newer.and_then(|_| self.goes_on_with(&plan, plugin));
+        if running.is_some_and(|job| job.plan().serves_as(&plan)) {
+            let reason = Some(older?);
+            return Some(PluginEffect { job, applied: false, reason });
+        }
+        let outcome = self.put(known, &plan, false, Beside::default()).await;
+        let reason = outcome.err().map(|error| in_words(&error)).or(older);
+        Some(PluginEffect { job, applied: reason.is_none(), reason })
+    }
+
+    /// That a job goes on with an older version of a plugin, and what changes that.
+    fn goes_on_with(&self, plan: &JobPlan, plugin: &str) -> Option<String> {
+        let older = older_versions(plan, &self.0.opened.plugins);
+        let of_it = older.into_iter().filter(|older| older.plugin == plugin);
+        let told: Vec<String> = of_it.map(|older| older.told).collect();
+        (!told.is_empty()).then(|| told.join("; "))
+    }
+
+    /// Why jobs need a plugin whether they run or not: they pin a version of it, or one alone can read their state.
+    pub(crate) async fn needs(&self, plugin: &str) -> Result<BTreeMap<String, String>, Failure> {
+        let known = self.0.turn.lock().await;
+        let head = self.head().await?;
+        let why = |(name, definition): (&String, &Definition)| {
+            if let Some(pin) = definition.job.pins.get(plugin) {
+                return Some((name.clone(), format!("pins version {} of it", pin.version)));
+            }
+            let made = weir_engine::state_made_by(name, head.as_ref()?).remove(plugin)?;
+            let why =
+                format!("has state that version {} of it has made, which alone can read that", made.version);
+            Some((name.clone(), why))
+        };
+        Ok(known.definitions.iter().filter_map(why).collect())
     }
 
     /// Starts what waits for a plugin once there is one, also where somebody has put its file into the project.
@@ -65,7 +103,7 @@ impl Live {
                 let Some(definition) = known.definitions.get(&name).cloned() else { continue };
                 match self.plan(&known, definition).await {
                     Err(refused) => self.refuse(&mut known, &refused),
-                    Ok(plan) => match self.put(&mut known, &plan, false, Beside::default()).await {
+                    Ok((plan, _)) => match self.put(&mut known, &plan, false, Beside::default()).await {
                         Ok(()) => {
                             tracing::info!(job = name, "the plugin that it waited for is there: it runs")
                         }

@@ -19,7 +19,7 @@ impl Live {
     /// As [`Live::reload`], on the engine's threads.
     async fn reload_here(&self) {
         let mut known = self.0.turn.lock().await;
-        let (definitions, planned) = match self.read().await {
+        let (definitions, planned) = match self.read(Vec::new()).await {
             Ok(read) => read,
             Err(failure) => return tracing::error!("definitions are not read again: {failure}"),
         };

@@ -58,6 +58,7 @@ mod operations_plugins;
 mod plugins;
 mod plugins_js;
 mod plugins_life;
+mod plugins_migrate;
 mod plugins_python;
 mod plugins_versions;
 mod postgres_tables;

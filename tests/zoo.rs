@@ -219,6 +219,11 @@ pub(crate) fn guest_of(world: &str, text: &str) -> Vec<u8> {
     component(world, &read("prelude"), text)
 }
 
+/// The same of keyed logic, behind what that has in common.
+pub(crate) fn logic_of(world: &str, text: &str) -> Vec<u8> {
+    component(world, &[read("prelude"), read("processor")].concat(), text)
+}
+
 /// The tame guest, which describes its function otherwise: the prelude with other texts in place of these.
 pub(crate) fn tame_with(changes: &[(&str, &str)]) -> Vec<u8> {
     let changed = |text: String, (from, to): &(&str, &str)| {

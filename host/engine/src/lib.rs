@@ -37,6 +37,7 @@ mod lookup;
 mod manifest;
 mod merging;
 mod metered;
+mod migrating;
 mod outbox;
 mod pipeline;
 mod progress;
@@ -69,6 +70,7 @@ pub use gone_sinks::{HiddenRows, hidden_rows};
 pub use holdings::{Comparison, Holdings};
 pub use inputs::{ArchiveSource, InputSource};
 pub use job::{Job, JobSpec, KeyPage};
+pub use migrating::NotTakenOver;
 pub use revisions::revised_up_to;
 pub use shared_look::SharedLook;
 pub use sink_names::{LeftRows, left_rows, sink_identity};
@@ -80,7 +82,7 @@ pub use status::{
 pub use stream::{MakeDecoder, StreamHub};
 pub use weir_core::{
     Answer, AsOf, Counts, DeadLetter, FailedResult, FrameRows, Lookback, Looked, LookupError, Outcome,
-    OverLookback, Served, Subject,
+    OverLookback, Served, Subject, takes_over,
 };
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ mod journal;
 mod lab;
 mod ledger;
 mod limits;
+mod migrate;
 mod pace;
 mod payloads;
 mod plugin;

@@ -8,6 +8,7 @@ use crate::aggregate::AggregateWorld;
 use crate::describe::Described;
 use crate::failure::{Cause, Failure, one_line};
 use crate::guest::Guest;
+use crate::migrate;
 use crate::payloads::DecodeWorld;
 use crate::process::ProcessWorld;
 use crate::scalar::ScalarWorld;
@@ -38,7 +39,8 @@ pub(crate) trait World: fmt::Debug + Sync {
 }
 
 /// Every kind.
-pub(crate) const WORLDS: &[&dyn World] = &[&ScalarWorld, &AggregateWorld, &ProcessWorld, &DecodeWorld];
+pub(crate) const WORLDS: &[&dyn World] =
+    &[&ScalarWorld, &AggregateWorld, &ProcessWorld, &DecodeWorld, &migrate::AGGREGATES, &migrate::LOGIC];
 
 /// The exports of a component that the host calls, by interface and name.
 #[derive(Debug, Clone, Default)]

@@ -8,6 +8,7 @@ use crate::failure::Failure;
 use crate::project::Project;
 use crate::versions::{self, StateOf, Versioned};
 use crate::wiring::kept::Texts;
+use crate::wiring::taking_over::{Start, start_newest};
 use crate::wiring::{self, Opened, Running, spec};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -77,6 +78,8 @@ struct Definition {
 struct Definitions {
     checked: Checked,
     texts: BTreeMap<String, Texts>,
+    /// Of jobs that go on with versions of plugins that are not active, plans with these.
+    newer: BTreeMap<String, JobPlan>,
 }
 
 /// Other jobs, when one is planned anew.
@@ -86,6 +89,8 @@ struct Beside<'a> {
     together: &'a [&'a str],
     /// Plans of all by the definitions as they are now, as far as these were read.
     anew: &'a [JobPlan],
+    /// Whether its own definition is as it was, so that lookups may go on meanwhile as of before.
+    is_as_it_was: bool,
 }
 
 impl Live {
@@ -140,7 +145,7 @@ impl Live {
             self.read(by_active.into_iter().collect()).await.map_err(|failure| failed(&failure))?;
         if let Some(plan) = planned.jobs.iter().find(|plan| plan.name == name) {
             let plan = JobPlan { leaves_older_states: how.upgrade, ..plan.clone() };
-            let beside = Beside { together: &[], anew: &planned.jobs };
+            let beside = Beside { anew: &planned.jobs, ..Beside::default() };
             return self.put_anew(&mut known, &definitions, &plan, how.reset, beside).await;
         }
         if let Some(refused) = planned.refused.iter().find(|job| job.name == name) {
@@ -193,9 +198,9 @@ impl Live {
             }
             let head = store.head()?;
             let made = StateOf::Commit(head.as_ref(), &dropped);
-            let Versioned { planned, .. } = versions::plan(&folder, &checked, &plugins, &clock, made);
+            let Versioned { planned, newer } = versions::plan(&folder, &checked, &plugins, &clock, made);
             let texts = project.texts(&checked);
-            Ok((Definitions { checked, texts }, definitions::all_to_run(planned)))
+            Ok((Definitions { checked, texts, newer }, definitions::all_to_run(planned)))
         });
         read.await.map_err(|panic| Failure::weir(format!("reading the definitions panicked: {panic}")))?
     }
@@ -212,7 +217,8 @@ impl Live {
         let (older, texts) =
             (known.definitions.get(&plan.name).cloned(), known.texts.get(&plan.name).cloned());
         known.learn(&plan.name, definitions);
-        let outcome = self.put(known, plan, reset, beside).await;
+        let newer = definitions.newer.get(&plan.name);
+        let outcome = self.put(known, (plan, newer), reset, beside).await;
         if outcome.is_err()
             && self.runs(&plan.name)
             && let Some(older) = older
@@ -224,11 +230,12 @@ impl Live {
     }
 
     /// Lets a plan run in place of what runs under its name, unless the state does not fit it, or other jobs than
-    /// those that are planned anew together with it read its stream by another definition.
+    /// those that are planned anew together with it read its stream by another definition. Where it goes on with versions of
+    /// plugins that are not active, the newer plan has these, and runs if they take over the state.
     async fn put(
         &self,
         known: &mut Known,
-        plan: &JobPlan,
+        (plan, newer): (&JobPlan, Option<&JobPlan>),
         reset: bool,
         beside: Beside<'_>,
     ) -> Result<(), ControlError> {
@@ -266,7 +273,9 @@ impl Live {
             for input in &plan.inputs {
                 self.0.streams.put(spec::entry(opened, &input.stream, &running.logs)?);
             }
-            wiring::start_job(opened, running, plan, Mode::Live).map_err(wiring::Unstarted::failure)
+            let is_as_it_was = beside.is_as_it_was && !reset;
+            let how = if is_as_it_was { Start::After } else { Start::Anew(Mode::Live) };
+            start_newest(opened, running, (plan, newer), how).await.map_err(wiring::Unstarted::failure)
         };
         match started.await {
             Ok(()) => {
@@ -275,7 +284,9 @@ impl Live {
                     self.fill(known, plan, head);
                 }
                 known.waiting.remove(&plan.name);
-                tracing::info!(job = plan.name, definition = plan.definition, "job started");
+                let started = self.0.running.engine.job(&plan.name);
+                let definition = started.map(|job| job.plan().definition.clone());
+                tracing::info!(job = plan.name, definition, "job started");
                 Ok(())
             }
             Err(failure) => {
@@ -350,7 +361,7 @@ impl Live {
 
 impl Known {
     /// Takes over how a job is defined now.
-    fn learn(&mut self, name: &str, Definitions { checked, texts }: &Definitions) {
+    fn learn(&mut self, name: &str, Definitions { checked, texts, .. }: &Definitions) {
         self.texts.extend(texts.get(name).map(|texts| (name.to_owned(), texts.clone())));
         match definitions_of(checked).remove(name) {
             Some(definition) => self.definitions.insert(name.to_owned(), definition),

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use taking_over::{Start, start_newest};
 use tokio::runtime::Handle;
 use weir_connect::StateMark;
 use weir_connectors::http::IngestLogs;
@@ -51,6 +52,8 @@ pub(crate) struct Opened {
     /// The definitions, as they were read.
     pub(crate) checked: Checked,
     pub(crate) plans: Vec<JobPlan>,
+    /// Of jobs that go on with versions of plugins that are not active, plans with these.
+    pub(crate) newer: BTreeMap<String, JobPlan>,
     /// Of jobs that go on by their earlier definitions, the plans that are changed to when they have the past.
     pub(crate) awaited: BTreeMap<String, JobPlan>,
     /// The texts of each job's definition, as they were read, and where those are kept by which jobs run.
@@ -99,7 +102,7 @@ pub(crate) fn open(folder: &Path, opening: &Opening, clock: Arc<dyn Clock>) -> R
     let (plugins, refused_plugins) = plugins::open(&project, &server, &data_dir, clock.clone())?;
     let head = store.head()?;
     let made = StateOf::Commit(head.as_ref(), &opening.reset);
-    let Versioned { planned, newer } = versions::plan(project.folder(), &checked, &plugins, &clock, made);
+    let Versioned { planned, mut newer } = versions::plan(project.folder(), &checked, &plugins, &clock, made);
     if opening.all_or_none || is_hopeless(&planned) {
         definitions::errors(&planned, &refused_plugins)?;
     }
@@ -129,7 +132,8 @@ pub(crate) fn open(folder: &Path, opening: &Opening, clock: Arc<dyn Clock>) -> R
                 awaited.insert(plan.name.clone(), std::mem::replace(plan, earlier));
             }
         }
-        awaited.extend(newer.into_values().filter_map(|plan| upgrade(plan, head)));
+        awaited.extend(newer.values().filter_map(|plan| upgrade(plan, head)));
+        newer.retain(|job, _| !awaited.contains_key(job));
     }
     let shards = opening.shards.or(server.shards).map_or_else(crate::runtime::cores, usize::from);
     Ok(Opened {
@@ -138,6 +142,7 @@ pub(crate) fn open(folder: &Path, opening: &Opening, clock: Arc<dyn Clock>) -> R
         kept,
         checked,
         plans: planned.jobs,
+        newer,
         awaited,
         refused: planned.refused,
         plugins,
@@ -158,9 +163,9 @@ fn is_to_fill(plan: &JobPlan, head: Option<&Commit>) -> bool {
 }
 
 /// The plan with newer versions of plugins that is made beside a job, where somebody had asked for that.
-fn upgrade(plan: JobPlan, head: Option<&Commit>) -> Option<(String, JobPlan)> {
+fn upgrade(plan: &JobPlan, head: Option<&Commit>) -> Option<(String, JobPlan)> {
     let has_begun = head.is_some_and(|head| head.jobs.contains_key(&filling_name(&plan.name)));
-    let plan = JobPlan { leaves_older_states: true, ..plan };
+    let plan = JobPlan { leaves_older_states: true, ..plan.clone() };
     (has_begun && fills(&plan, head)).then(|| (plan.name.clone(), plan))
 }
 
@@ -317,7 +322,8 @@ pub(crate) async fn start(
     }
     let mut failures = Vec::new();
     for plan in &opened.plans {
-        if let Err(unstarted) = start_job(opened, &running, plan, mode) {
+        let both = (plan, opened.newer.get(&plan.name));
+        if let Err(unstarted) = start_newest(opened, &running, both, Start::Anew(mode)).await {
             failures.push((plan.name.clone(), unstarted));
         }
     }
@@ -391,7 +397,7 @@ impl Unstarted {
     }
 }
 
-/// Starts one job. To be called inside the engine's runtime.
+/// Starts one job as it is planned. To be called inside the engine's runtime.
 pub(crate) fn start_job(
     opened: &Opened,
     running: &Running,
@@ -442,5 +448,6 @@ fn forget_guests_at_barriers(plugins: Arc<PluginRegistry>, every: Duration, cloc
 pub(crate) mod hubs;
 pub(crate) mod kept;
 pub(crate) mod spec;
+pub(crate) mod taking_over;
 #[cfg(test)]
 mod tests;

@@ -85,8 +85,11 @@ fn shown(answer: &Value) -> String {
 fn older_versions(job: &Value) -> Vec<String> {
     let older =
         job.get("older_versions").and_then(JsonContainerTrait::as_array).map_or(&[][..], |list| &**list);
-    let told = |older: &Value| Some(format!("job {} {}", table::cell(&job["job"]), older["told"].as_str()?));
-    older.iter().filter_map(told).collect()
+    let name = table::cell(&job["job"]);
+    let told = |older: &Value| Some(format!("job {name} {}", older["told"].as_str()?));
+    let why = job.get("not_taken_over").and_then(JsonValueTrait::as_str);
+    let why = why.map(|why| format!("the state of job {name} is not taken over by another version: {why}"));
+    older.iter().filter_map(told).chain(why).collect()
 }
 
 /// How far a job is with the past of its streams, until it has that.

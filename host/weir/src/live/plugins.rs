@@ -5,6 +5,7 @@ use super::{Beside, Definition, Known, Live};
 use crate::failure::Failure;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use weir_engine::takes_over;
 use weir_event::Ticks;
 use weir_plan::JobPlan;
 use weir_serve::{PluginEffect, older_versions};
@@ -45,22 +46,31 @@ impl Live {
                 return is_affected.then_some(PluginEffect { job, applied: false, reason });
             }
         };
-        let older = newer.and_then(|_| self.goes_on_with(&plan, plugin));
-        if running.is_some_and(|job| job.plan().serves_as(&plan)) {
-            let reason = Some(older?);
+        let is_to_take_over = newer.as_ref().is_some_and(|newer| {
+            let not_taken_over = running.as_ref().and_then(|job| job.not_taken_over());
+            takes_over(newer, &plan) && not_taken_over.is_none_or(|it| it.definition != newer.definition)
+        });
+        let is_as_it_runs = running.is_some_and(|job| job.plan().serves_as(&plan));
+        if is_as_it_runs && !is_to_take_over {
+            let reason = Some(newer.and_then(|_| self.goes_on_with(&plan, plugin))?);
             return Some(PluginEffect { job, applied: false, reason });
         }
-        let outcome = self.put(known, &plan, false, Beside::default()).await;
-        let reason = outcome.err().map(|error| in_words(&error)).or(older);
+        let beside = Beside { is_as_it_was: true, ..Beside::default() };
+        let outcome = self.put(known, (&plan, newer.as_ref()), false, beside).await;
+        let told = |error| in_words(&error);
+        let reason = outcome.err().map(told).or_else(|| newer.and_then(|_| self.goes_on_with(&plan, plugin)));
         Some(PluginEffect { job, applied: reason.is_none(), reason })
     }
 
-    /// That a job goes on with an older version of a plugin, and what changes that.
+    /// That a job goes on with an older version of a plugin, why, and what changes that; nothing where it does not.
     fn goes_on_with(&self, plan: &JobPlan, plugin: &str) -> Option<String> {
+        let running = self.0.running.engine.job(&plan.name).filter(|job| job.plan().serves_as(plan))?;
         let older = older_versions(plan, &self.0.opened.plugins);
         let of_it = older.into_iter().filter(|older| older.plugin == plugin);
         let told: Vec<String> = of_it.map(|older| older.told).collect();
-        (!told.is_empty()).then(|| told.join("; "))
+        let why =
+            running.not_taken_over().map(|it| format!("; that does not take over its state: {}", it.reason));
+        (!told.is_empty()).then(|| told.join("; ") + &why.unwrap_or_default())
     }
 
     /// Why jobs need a plugin whether they run or not: they pin a version of it, or one alone can read their state.
@@ -103,12 +113,14 @@ impl Live {
                 let Some(definition) = known.definitions.get(&name).cloned() else { continue };
                 match self.plan(&known, definition).await {
                     Err(refused) => self.refuse(&mut known, &refused),
-                    Ok((plan, _)) => match self.put(&mut known, &plan, false, Beside::default()).await {
-                        Ok(()) => {
-                            tracing::info!(job = name, "the plugin that it waited for is there: it runs")
+                    Ok((plan, newer)) => {
+                        match self.put(&mut known, (&plan, newer.as_ref()), false, Beside::default()).await {
+                            Ok(()) => {
+                                tracing::info!(job = name, "the plugin that it waited for is there: it runs")
+                            }
+                            Err(error) => tracing::error!(job = name, "job failed: {}", in_words(&error)),
                         }
-                        Err(error) => tracing::error!(job = name, "job failed: {}", in_words(&error)),
-                    },
+                    }
                 }
             }
         }

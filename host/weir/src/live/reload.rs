@@ -46,7 +46,7 @@ impl Live {
         };
         let fitting = planned.jobs.iter().filter(|plan| check_state(plan, head.as_ref()).is_ok());
         let together: Vec<&str> = fitting.map(|plan| plan.name.as_str()).collect();
-        let beside = Beside { together: &together, anew: &planned.jobs };
+        let beside = Beside { together: &together, anew: &planned.jobs, ..Beside::default() };
         for plan in &planned.jobs {
             let is_same = known.definitions.get(&plan.name) == now.get(&plan.name);
             if is_same && self.runs(&plan.name) {

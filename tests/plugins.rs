@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use weir_engine::SystemClock;
 use weir_event::Rank;
-use weir_plan::{ExpressionError, FunctionCatalog};
+use weir_plan::ExpressionError;
 use weir_plugin::{CompileWith, Limits, PluginRegistry};
 use weir_timeline::{Algebra, Input, States};
 
@@ -109,7 +109,7 @@ fn address_space_is_reserved_for_plugins_only_where_there_are_some() {
 #[test]
 fn haversine_gives_distances_for_a_large_batch() {
     let folder = tempfile::tempdir().expect("a folder");
-    let function = samples(folder.path()).scalar("job", "haversine_km").expect("geo is active");
+    let function = samples(folder.path()).active().scalar("job", "haversine_km").expect("geo is active");
     let rows = 10_000;
     let arguments = [(40.6398, -73.7789), (33.9425, -118.4081)]
         .map(|(lat, lon)| [doubles(&vec![lat; rows]), doubles(&vec![lon; rows])])
@@ -123,7 +123,7 @@ fn haversine_gives_distances_for_a_large_batch() {
 #[test]
 fn geohash_gives_texts_and_refuses_a_bad_precision_alone() {
     let folder = tempfile::tempdir().expect("a folder");
-    let function = samples(folder.path()).scalar("job", "geohash_encode").expect("geo is active");
+    let function = samples(folder.path()).active().scalar("job", "geohash_encode").expect("geo is active");
     let call = |precision: &[i64]| {
         let precisions: ArrayRef = Arc::new(Int64Array::from(precision.to_vec()));
         let rows = precision.len();
@@ -158,7 +158,7 @@ fn a_trip_is_as_long_however_it_is_cut() {
     let folder = tempfile::tempdir().expect("a folder");
     let registry = samples(folder.path());
     let types = [DataType::Float64, DataType::Float64];
-    let trip = registry.aggregate("job", "trip", &types, &[]).expect("trip is active");
+    let trip = registry.active().aggregate("job", "trip", &types, &[]).expect("trip is active");
     assert_eq!((trip.card().algebra, &trip.card().result), (Algebra::Ordered, &DataType::Float64));
     let mut whole = trip.states();
     whole.resize(2);

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use wasm_smith::{Config, Module};
 use weir_engine::SystemClock;
 use weir_event::Fault;
-use weir_plan::{FunctionCatalog, ScalarFunction};
+use weir_plan::ScalarFunction;
 use weir_plugin::{CompileWith, Limits, PluginRegistry};
 
 /// A valid module: every construct that wasm-smith has on by default and a start function now and then. Its loops may
@@ -102,7 +102,7 @@ fn random_modules_are_refused_or_taken_and_hurt_nobody() {
     let tame = scalar_guest("tame");
     registry.admit_and_store("tame", &tame).expect("it is taken");
     registry.activate("tame", 1).expect("it is active");
-    let neighbour = registry.scalar("job", "f").expect("it is active");
+    let neighbour = registry.active().scalar("job", "f").expect("it is active");
     let (mut taken, mut refused) = (0, 0);
     for number in 0..count {
         let Some(module) = random_module(number) else { continue };

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use weir_engine::SystemClock;
 use weir_event::{EventTime, Fault, Rank, Span, key_hash};
 use weir_format::payload::PayloadPlugins;
-use weir_plan::{FunctionCatalog, ScalarFunction};
+use weir_plan::ScalarFunction;
 use weir_plugin::{CompileWith, Limits, Phase, PluginError, PluginRegistry};
 use weir_timeline::{
     AggregateError, Events, Frames, Input, KeyedLogic, ProcessSpec, Rows, Slot, StageSpec, Timelines, Turn,
@@ -233,6 +233,16 @@ pub(crate) fn transforming_guest(name: &str) -> Vec<u8> {
     bytes(name, Lookup)
 }
 
+/// A guest of a world of `wit/`, of this text behind the prelude.
+pub(crate) fn guest_of(world: &str, text: &str) -> Vec<u8> {
+    component(world, &read("prelude"), text)
+}
+
+/// The same of keyed logic, behind what that has in common.
+pub(crate) fn logic_of(world: &str, text: &str) -> Vec<u8> {
+    component(world, &[read("prelude"), read("processor")].concat(), text)
+}
+
 /// The tame guest, which describes its function otherwise: the prelude with other texts in place of these.
 pub(crate) fn tame_with(changes: &[(&str, &str)]) -> Vec<u8> {
     let changed = |text: String, (from, to): &(&str, &str)| {
@@ -290,14 +300,14 @@ fn call(function: &dyn ScalarFunction, rows: usize) -> Result<ArrayRef, String> 
 
 /// Calls whatever the plugin has, with rows; gives the reason why that fails.
 fn reason_when_called(registry: &PluginRegistry) -> String {
-    let transform = || Some(registry.transform("job", "f")?.function);
-    if let Some(function) = registry.scalar("job", "f").or_else(transform) {
+    let transform = || Some(registry.active().transform("job", "f")?.function);
+    if let Some(function) = registry.active().scalar("job", "f").or_else(transform) {
         let single = call(&*function, 1).expect_err("a hostile guest has no result");
         // Callers find the bad row by themselves; a batch of nothing else fails in the same way.
         assert!(call(&*function, 100).is_err(), "{single}");
         return single;
     }
-    if registry.logic_arguments("p").is_some() {
+    if registry.active().logic_arguments("p").is_some() {
         return reason_of_logic(&*logic(registry));
     }
     let plugin = registry.list().remove(0).name;
@@ -306,7 +316,8 @@ fn reason_when_called(registry: &PluginRegistry) -> String {
         assert_eq!(decoded.refused.len(), 3);
         return decoded.refused.remove(0).1;
     }
-    let aggregate = registry.aggregate("job", "g", &[DataType::Int64], &[]).expect("it is described");
+    let aggregate =
+        registry.active().aggregate("job", "g", &[DataType::Int64], &[]).expect("it is described");
     let mut states = aggregate.states();
     states.resize(1);
     let arguments: [ArrayRef; 1] = [Arc::new(Int64Array::from(vec![1]))];
@@ -317,7 +328,7 @@ fn reason_when_called(registry: &PluginRegistry) -> String {
 }
 
 fn logic(registry: &PluginRegistry) -> Arc<dyn KeyedLogic> {
-    registry.logic("job", "p", &[DataType::Float64], &[]).expect("it is described")
+    registry.active().logic("job", "p", &[DataType::Float64], &[]).expect("it is described")
 }
 
 /// Gives events to keys, and if that goes well, fires their timers: each fails alone, and the keys are as they were.
@@ -476,7 +487,7 @@ fn a_hostile_guest_does_no_harm_to_others() {
     let folder = tempfile::tempdir().expect("a folder");
     let registry = registry(folder.path());
     admit(&registry, "tame", Guest("scalar")).expect("the tame one is taken");
-    let tame = registry.scalar("job", "f").expect("it is active");
+    let tame = registry.active().scalar("job", "f").expect("it is active");
     for (name, made, shows, _) in ZOO {
         let stored = registry.admit_and_store(name, &bytes(name, *made));
         assert_eq!(stored.is_ok(), matches!(shows, Called), "{name}");

@@ -105,7 +105,7 @@ pub use served::{
     Called, Derived, Deriving, Given, Lookback, Outcome, OverLookback, Served, input_type, looks_back,
     of_type,
 };
-pub use shape::{EditTime, Edited, StoredShape};
+pub use shape::{EditTime, Edited, Migrated, StoredShape, block_of, takes_over};
 
 #[cfg(test)]
 mod tests;

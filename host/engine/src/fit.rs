@@ -3,8 +3,9 @@
 //! Keys and streams have to be the same; of the rest, what the plan still has stays. Whatever makes other values under
 //! the name of a feature needs another version.
 
+use crate::beside::job_of;
 use crate::error::EngineError;
-use crate::manifest::{Body, FORMAT, feature_versions, features, late_words, stream_parts};
+use crate::manifest::{Body, FORMAT, MadeBy, feature_versions, features, late_words, makers, stream_parts};
 use std::collections::BTreeMap;
 use weir_core::{CoreError, EditTime, Edited, StoredShape};
 use weir_event::EventTime;
@@ -53,6 +54,13 @@ pub fn state_edit(plan: &JobPlan, head: &Commit) -> Result<Option<StateEdit>, En
     Ok(Some(body.edit_told(plan, edited.as_ref())))
 }
 
+/// The versions of plugins that have made a job's state, by plugin, as a store's newest commit says.
+pub fn state_made_by(job: &str, head: &Commit) -> BTreeMap<String, MadeBy> {
+    let manifest = head.jobs.get(job);
+    let made_by = manifest.and_then(|manifest| manifest.body.get("made_by").cloned()).unwrap_or_default();
+    serde_json::from_value(made_by).unwrap_or_default()
+}
+
 /// The body that a commit has of the job, checked against the plan.
 pub(crate) fn check_state(plan: &JobPlan, head: Option<&Commit>) -> Result<Option<Body>, EngineError> {
     match head.and_then(|head| head.jobs.get(&plan.name)) {
@@ -90,7 +98,7 @@ impl Body {
         };
         match &self.shape {
             None if self.state == plan.state_fingerprint => {}
-            None if other_plugins_alone => return Ok(Some(lost_to_a_plugin(""))),
+            None if other_plugins_alone => return Ok(Some(self.lost_to_a_plugin(plan))),
             None => {
                 let difference = self.difference(plan);
                 return Ok(Some(format!("{what} changed{difference}; its stored state does not fit")));
@@ -100,11 +108,11 @@ impl Body {
                 if !lost.is_empty() {
                     return Ok(Some(self.told_lost(&lost)));
                 }
-                if other_plugins_alone && self.version == plan.version {
+                if other_plugins_alone && self.version == plan.version && !plan.leaves_older_states {
                     let edited =
                         self.edited(plan).map_err(|error| EngineError::of_core(&plan.name, error))?;
                     let drops = edited.is_some_and(|edited| edited.drops_states);
-                    return Ok(drops.then(|| lost_to_a_plugin(", or raise `version` to start it anew")));
+                    return Ok(drops.then(|| self.lost_to_a_plugin(plan)));
                 }
             }
         }
@@ -235,6 +243,33 @@ impl Body {
         if told.is_empty() { String::new() } else { format!(" ({})", told.join("; ")) }
     }
 
+    /// That only other versions of plugins than the plan has can read the state, and what to do.
+    fn lost_to_a_plugin(&self, plan: &JobPlan) -> String {
+        let job = job_of(&plan.name);
+        let makers = makers(plan);
+        let others = self.made_by.iter().filter(|(plugin, made)| makers.get(*plugin) != Some(*made));
+        let versions = others.map(|(plugin, MadeBy { version, .. })| {
+            let now = makers.get(plugin).map(|now| format!(", and is planned with version {}", now.version));
+            format!("version {version} of plugin `{plugin}`{}", now.unwrap_or_default())
+        });
+        let versions: Vec<String> = versions.collect();
+        let made = match versions.as_slice() {
+            [] => "another version of a plugin's aggregate or keyed logic".to_owned(),
+            versions => versions.join("; "),
+        };
+        let plugin = self.made_by.keys().next().map_or("NAME", String::as_str);
+        let upgrade = match &self.shape {
+            None => String::new(),
+            Some(_) => format!(
+                "`weir restart {job} --upgrade`, or another `version` of the job, begins anew what that has made; "
+            ),
+        };
+        format!(
+            "its state was made by {made}: that version alone can read it; {upgrade}`weir plugin rollback {plugin}` goes back to \
+             the version before"
+        )
+    }
+
     /// Takes the plan's definition for its own.
     pub(crate) fn adopt(&mut self, plan: &JobPlan) {
         self.version = plan.version;
@@ -245,13 +280,7 @@ impl Body {
         self.stream = stream_parts(plan);
         self.late = Some(late_words(plan));
         self.state.clone_from(&plan.state_fingerprint);
+        self.made_by = makers(plan);
         self.declined.take_if(|declined| declined.definition != plan.definition);
     }
-}
-
-fn lost_to_a_plugin(or_else: &str) -> String {
-    format!(
-        "its state was made by another version of a plugin's aggregate or keyed logic, which alone can read it (`weir plugin \
-         rollback NAME` goes back to it{or_else})"
-    )
 }

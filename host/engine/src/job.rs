@@ -18,6 +18,7 @@ use crate::inputs::{InputSource, Inputs};
 use crate::keys;
 use crate::lookup::lookup;
 use crate::manifest::Body;
+use crate::migrating::NotTakenOver;
 use crate::outbox::{LeftOutboxes, Outbox, OutboxOpening, SinkPart};
 use crate::pipeline::{self, Attempt, OpenSink, OpenSinks};
 use crate::progress::Progress;
@@ -93,6 +94,7 @@ pub struct Job {
     /// By result column, since when it has all rows, where an edit has made that later than for the job.
     begun: RwLock<Arc<[Option<EventTime>]>>,
     outboxes: RwLock<Vec<Arc<Outbox>>>,
+    not_taken_over: RwLock<Option<NotTakenOver>>,
     clock: Arc<dyn Clock>,
     stop: watch::Sender<bool>,
     outcome: watch::Sender<Option<Result<(), Arc<EngineError>>>>,
@@ -116,6 +118,7 @@ impl Job {
             shards: RwLock::new(None),
             begun: RwLock::new(Arc::from([])),
             outboxes: RwLock::default(),
+            not_taken_over: RwLock::default(),
             clock: surroundings.clock.clone(),
             stop: watch::Sender::new(false),
             outcome: watch::Sender::new(None),
@@ -138,7 +141,18 @@ impl Job {
     pub fn status(&self) -> JobStatus {
         let status =
             self.progress.status(&self.plan.name, self.plan.version, &self.plan.definition, &*self.clock);
-        JobStatus { as_of: self.time(), ..status }
+        let not_taken_over = self.not_taken_over().map(|it| it.reason);
+        JobStatus { as_of: self.time(), not_taken_over, ..status }
+    }
+
+    /// That newer versions of its plugins have not taken over its state, if they were to.
+    pub fn not_taken_over(&self) -> Option<NotTakenOver> {
+        self.not_taken_over.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// It goes on with older versions of its plugins, as newer ones have not taken over its state.
+    pub fn keeps_older(&self, why: NotTakenOver) {
+        *self.not_taken_over.write().unwrap_or_else(PoisonError::into_inner) = Some(why);
     }
 
     /// Results of which some value was an error since the process began, by reason.

@@ -37,6 +37,7 @@ mod lookup;
 mod manifest;
 mod merging;
 mod metered;
+mod migrating;
 mod outbox;
 mod pipeline;
 mod progress;
@@ -64,11 +65,12 @@ pub use engine::{Engine, Settings, begins_with_past, positions};
 pub use error::EngineError;
 pub use failures::FailureSample;
 pub use filling::{fills, is_declined, lacks_past, runs_by};
-pub use fit::{StateEdit, state_edit};
+pub use fit::{StateEdit, state_edit, state_made_by};
 pub use gone_sinks::{HiddenRows, hidden_rows};
 pub use holdings::{Comparison, Holdings};
 pub use inputs::{ArchiveSource, InputSource};
 pub use job::{Job, JobSpec, KeyPage};
+pub use migrating::NotTakenOver;
 pub use revisions::revised_up_to;
 pub use shared_look::SharedLook;
 pub use sink_names::{LeftRows, left_rows, sink_identity};
@@ -80,7 +82,7 @@ pub use status::{
 pub use stream::{MakeDecoder, StreamHub};
 pub use weir_core::{
     Answer, AsOf, Counts, DeadLetter, FailedResult, FrameRows, Lookback, Looked, LookupError, Outcome,
-    OverLookback, Served, Subject,
+    OverLookback, Served, Subject, takes_over,
 };
 
 #[cfg(test)]

@@ -43,6 +43,9 @@ pub(crate) struct Body {
     pub(crate) late: Option<String>,
     /// Fingerprint of what the state is made of: all that a body of an older weir says of it.
     pub(crate) state: String,
+    /// The versions of plugins that have made it, by plugin; nothing in a body of an older weir.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) made_by: BTreeMap<String, MadeBy>,
     /// What the state consists of; nothing in a body of an older weir.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) shape: Option<StoredShape>,
@@ -98,6 +101,15 @@ pub(crate) struct Body {
     pub(crate) extent: Extent,
     /// What was counted so far.
     pub(crate) counts: Counts,
+}
+
+/// A version of a plugin that has made state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MadeBy {
+    /// Its number.
+    pub version: u32,
+    /// The sha256 of its component.
+    pub component: String,
 }
 
 /// One partition at a checkpoint.
@@ -187,6 +199,16 @@ pub(crate) fn feature_versions(plan: &JobPlan) -> BTreeMap<String, u32> {
     plan.features.iter().map(|feature| (feature.name.clone(), feature.version)).collect()
 }
 
+/// The versions of plugins that make a plan's state, by plugin.
+pub(crate) fn makers(plan: &JobPlan) -> BTreeMap<String, MadeBy> {
+    let making = plan.versions.iter().filter(|used| used.makes_state).map(|used| &used.of);
+    let made_by = making.map(|of| {
+        let (version, component) = (of.version, of.component.clone());
+        (of.plugin.clone(), MadeBy { version, component })
+    });
+    made_by.collect()
+}
+
 /// What becomes of late rows, as a definition says it.
 pub(crate) fn late_words(plan: &JobPlan) -> String {
     let policy = match plan.late.policy {
@@ -249,6 +271,7 @@ impl Body {
             stream: stream_parts(plan),
             late: Some(late_words(plan)),
             state: plan.state_fingerprint.clone(),
+            made_by: makers(plan),
             shape: Some(StoredShape::of(plan)),
             checkpoint: 0,
             attempt: 0,

@@ -509,6 +509,7 @@ impl Progress {
             definition: Some(definition.to_owned()),
             state: slow.state(),
             warning: slow.warning(),
+            not_taken_over: None,
             next_try: slow.next_try,
             ready: self.ready(),
             watermark: self.watermark(),

@@ -282,6 +282,9 @@ pub struct JobStatus {
     /// What is wrong with its source though it runs, such as that most rows are refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warning: Option<String>,
+    /// Why newer versions of its plugins have not taken over its state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_taken_over: Option<String>,
     /// When a job that failed is tried again by itself, wall time.
     #[serde(serialize_with = "as_text", skip_serializing_if = "Option::is_none")]
     pub next_try: Option<EventTime>,
@@ -346,6 +349,7 @@ impl JobStatus {
             lag_ms: if refusal.for_training { 0 } else { millis_between(refusal.since, now) },
             behind: None,
             warning: None,
+            not_taken_over: None,
             counts: Counts::default(),
             cpu_seconds: 0.0,
             restore: None,

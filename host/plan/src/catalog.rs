@@ -1,10 +1,11 @@
 //! What a planner may look up by name: streams, and the functions that others bring.
 
-use crate::definition::StreamDefinition;
+use crate::definition::{JobDefinition, StreamDefinition};
 use crate::expression::ExpressionError;
 use arrow_array::ArrayRef;
 use arrow_schema::DataType;
 use std::fmt::Debug;
+use std::ops::Deref;
 use std::sync::Arc;
 use weir_timeline::aggregate::Parameter;
 use weir_timeline::{Aggregate, KeyedLogic};
@@ -39,6 +40,26 @@ pub struct DecodedColumns {
     pub component: String,
     /// Names and types.
     pub columns: Vec<(String, DataType)>,
+}
+
+/// A version of a plugin.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PluginVersion {
+    /// The plugin's name.
+    pub plugin: String,
+    /// The number of the version.
+    pub version: u32,
+    /// The sha256 of its component.
+    pub component: String,
+}
+
+/// A version of a plugin that a job is to have and cannot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoVersion {
+    /// The plugin.
+    pub plugin: String,
+    /// What is wrong and what to do.
+    pub reason: String,
 }
 
 /// Functions that a query can name beside those that weir brings itself.
@@ -103,6 +124,45 @@ pub trait FunctionCatalog: Send + Sync {
     /// How to get a function of this name that is there but not for queries, if there is one.
     fn unseen(&self, _name: &str) -> Option<String> {
         None
+    }
+    /// The version whose component has this sha256, of those that have the functions of this catalog.
+    fn version_of(&self, _component: &str) -> Option<PluginVersion> {
+        None
+    }
+}
+
+/// The functions of plugins, as each job sees them: another version than the active one may be a job's.
+pub trait JobCatalogs: Send + Sync {
+    /// What a job sees.
+    ///
+    /// # Errors
+    /// Versions that it is to have and cannot.
+    fn of_job(&self, job: &JobDefinition) -> Result<JobCatalog<'_>, Vec<NoVersion>>;
+}
+
+/// The functions that one job sees.
+pub enum JobCatalog<'c> {
+    /// Those that all jobs see.
+    Shared(&'c dyn FunctionCatalog),
+    /// Its own.
+    Own(Box<dyn FunctionCatalog + 'c>),
+}
+
+impl<'c> Deref for JobCatalog<'c> {
+    type Target = dyn FunctionCatalog + 'c;
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            JobCatalog::Shared(shared) => *shared,
+            JobCatalog::Own(own) => &**own,
+        }
+    }
+}
+
+/// All jobs see the same where there are no versions.
+impl<C: FunctionCatalog> JobCatalogs for C {
+    fn of_job(&self, _: &JobDefinition) -> Result<JobCatalog<'_>, Vec<NoVersion>> {
+        Ok(JobCatalog::Shared(self))
     }
 }
 

@@ -205,6 +205,15 @@ pub struct DerivedDefinition {
     pub place: (u32, u32),
 }
 
+/// A version of a plugin that a job pins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pin {
+    /// Its number.
+    pub version: u32,
+    /// Line and column of the plugin's name.
+    pub place: (u32, u32),
+}
+
 /// A job.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JobDefinition {
@@ -240,6 +249,11 @@ pub struct JobDefinition {
     pub sinks: Vec<crate::job_plan::SinkPlan>,
     /// The physical source of the query's only table, where the job names it (Dryft's `stream`).
     pub origin: Option<StreamOrigin>,
+    /// Versions of plugins that it pins, by plugin; of the others it has the active ones.
+    pub pins: BTreeMap<String, Pin>,
+    /// By plugin that is not pinned, the sha256 of the component whose aggregates and keyed logic it has although another
+    /// version is active, as its state was made by them. No text says it: whoever knows the state does.
+    pub state_made_by: BTreeMap<String, String>,
     /// Values of the environment that are in it: what is said of its query shows them no more than the rest does.
     pub masks: Masks,
 }

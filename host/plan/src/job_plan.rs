@@ -4,6 +4,7 @@
 //! stage needs) -> [`KeyedStage`] (timelines) -> [`Output`] (HAVING, then the query's columns). Without a stage the
 //! output reads the projection. Rows of several inputs are one stage's from the projection on.
 
+use crate::catalog::PluginVersion;
 use crate::definition::{StreamDefinition, StreamOrigin};
 use crate::expression::{COMPONENT_MARK, Expression, components_in};
 use crate::state_shape::StateShape;
@@ -45,6 +46,10 @@ pub struct JobPlan {
     pub transform: Transform,
     /// The plugins that decode what it reads, with the sha256 of the component that did when it was planned.
     pub decoders: BTreeMap<String, String>,
+    /// The versions of plugins whose functions it calls, also for what it derives.
+    pub versions: Vec<UsedVersion>,
+    /// Whether it may begin anew what other versions of its plugins have made of its state; else it is kept from that.
+    pub leaves_older_states: bool,
     /// What to do with late rows.
     pub late: Late,
     /// When result rows are written.
@@ -58,6 +63,17 @@ pub struct JobPlan {
     /// How far its frames look ahead of a moment, for a job that is for training only: what is asked of it is asked so much
     /// later, over frames that end there, when it has happened.
     pub looks_ahead: Option<Span>,
+}
+
+/// A version of a plugin as a job uses it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsedVersion {
+    /// Which it is.
+    pub of: PluginVersion,
+    /// Whether aggregates or keyed logic of it make the job's state, which that version alone can read.
+    pub makes_state: bool,
+    /// Whether the job's definition names it; else it is the active one, or the one that made the state.
+    pub is_pinned: bool,
 }
 
 /// A stream as a job reads it.
@@ -109,9 +125,25 @@ impl JobPlan {
     }
 
     /// The hashes of the components that it calls functions of, also for what it derives.
-    pub fn components(&self) -> BTreeSet<String> {
+    pub fn function_components(&self) -> BTreeSet<String> {
         let of_results = self.texts().flat_map(|text| components_in(&text));
-        of_results.chain(self.transform.components()).chain(self.decoders.values().cloned()).collect()
+        of_results.chain(self.transform.components()).collect()
+    }
+
+    /// The same, and of those that decode what it reads.
+    pub fn components(&self) -> BTreeSet<String> {
+        self.function_components().into_iter().chain(self.decoders.values().cloned()).collect()
+    }
+
+    /// The hashes of the components that make its state.
+    pub fn state_components(&self) -> BTreeSet<String> {
+        self.state_texts().flat_map(|text| components_in(&text)).collect()
+    }
+
+    /// By plugin, the hash of the component that makes its state.
+    pub fn state_made_by(&self) -> BTreeMap<String, String> {
+        let making = self.versions.iter().filter(|used| used.makes_state);
+        making.map(|used| (used.of.plugin.clone(), used.of.component.clone())).collect()
     }
 
     /// Whether another plan under its name makes the same values of the same definitions.
@@ -128,10 +160,15 @@ impl JobPlan {
         let of_results =
             self.output.columns.iter().map(|column| &column.expression).chain(&self.output.filter);
         let scalars = of_rows.chain(of_results).map(|expression| expression.canonical().to_owned());
+        scalars.chain(self.state_texts())
+    }
+
+    /// What each aggregate and logic is called whose state it keeps.
+    fn state_texts(&self) -> impl Iterator<Item = String> {
         let aggregates = self.stage.iter().flat_map(|stage| &stage.spec.aggregates);
         let logic = self.stage.iter().filter_map(|stage| stage.spec.process.as_ref());
         let logic = logic.map(|process| process.logic.card().identity.clone());
-        scalars.chain(aggregates.map(|aggregate| aggregate.function.card().identity.clone())).chain(logic)
+        aggregates.map(|aggregate| aggregate.function.card().identity.clone()).chain(logic)
     }
 
     /// What its result rows look like to its sinks.

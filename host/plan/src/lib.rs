@@ -20,21 +20,24 @@ pub mod state_shape;
 pub mod transform;
 pub mod values;
 
-pub use catalog::{BuiltIns, Catalog, DecodedColumns, FunctionCatalog, ScalarFunction, TransformFunction};
+pub use catalog::{
+    BuiltIns, Catalog, DecodedColumns, FunctionCatalog, JobCatalog, JobCatalogs, NoVersion, PluginVersion,
+    ScalarFunction, TransformFunction,
+};
 pub use check::{
     Checked, ConnectorKinds, Context, FormatProblem, LOOKUP_PARAMETERS, Outcome, ProjectFiles, RecordKind,
     SettingProblem, SourceFile, check_job, check_project, check_server, check_stream, is_name,
     needed_query_files, place_of_variable, server_variables,
 };
 pub use definition::{
-    Dedup, DerivedDefinition, FormatDefinition, JobDefinition, RequestField, ServerDefinition,
+    Dedup, DerivedDefinition, FormatDefinition, JobDefinition, Pin, RequestField, ServerDefinition,
     StreamDefinition, StreamOrigin,
 };
 pub use diagnostic::{Diagnostic, Severity};
 pub use expression::{COMPONENT_MARK, Expression, ExpressionError, plugin_calls};
 pub use job_plan::{
     Bootstrap, Column, ColumnRole, Emit, Feature, JobPlan, KeyedStage, Late, LatePolicy, OnFull, Output,
-    PastPace, PastWrites, Projection, SinkPlan, StreamInput, Unnest,
+    PastPace, PastWrites, Projection, SinkPlan, StreamInput, Unnest, UsedVersion,
 };
 pub use masks::Masks;
 pub use state_shape::{AggregateShape, Ground, StateShape};

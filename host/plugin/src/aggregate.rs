@@ -7,9 +7,10 @@ use crate::columns::{self, Lent};
 use crate::describe::Described;
 use crate::failure::{Cause, Failure};
 use crate::guest::Guest;
+use crate::migrate::{self, Migration};
 use crate::pace::Pace;
 use crate::scalar::lend;
-use crate::states::PluginStates;
+use crate::states::{self, PluginStates};
 use crate::wire::{
     self, AGGREGATE_FUNCTIONS, AggregateFunctionInfo, ColumnIn, ColumnResult, FinishParams, Literal,
     MergeParams, StatesResult, UpdateParams,
@@ -20,7 +21,7 @@ use arrow_schema::DataType as ArrowType;
 use std::sync::Arc;
 use wasmtime::component::ComponentExportIndex;
 use weir_timeline::aggregate::Parameter;
-use weir_timeline::{Aggregate, Algebra, Card, States};
+use weir_timeline::{Aggregate, AggregateError, Algebra, Card, StateMaker, States};
 
 /// What an aggregate's constants are to a query.
 const PARAMETERS: Wording = Wording { one: "parameter", place: "before its arguments" };
@@ -180,9 +181,27 @@ impl Aggregate for PluginAggregate {
     fn states(&self) -> Box<dyn States> {
         Box::new(PluginStates::new(Arc::clone(&self.bound)))
     }
+
+    fn migrates(&self) -> bool {
+        self.bound.migration().is_there()
+    }
+
+    fn migrate(&self, from: &StateMaker, states: &[&[u8]]) -> Result<Vec<Vec<u8>>, AggregateError> {
+        states::with_bytes(states, |held| self.bound.migration().run(from, held))
+    }
 }
 
 impl Bound {
+    /// What takes over states of other versions.
+    fn migration(&self) -> Migration<'_> {
+        Migration {
+            account: &self.account,
+            of: &migrate::AGGREGATES,
+            function: &self.info.name,
+            parameters: &self.parameters,
+        }
+    }
+
     pub(crate) fn blame(&self, phase: &str, failure: &Failure) -> String {
         self.account.plugin.blame(&self.info.name, phase, failure)
     }

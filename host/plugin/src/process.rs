@@ -8,6 +8,7 @@ use crate::columns::{self, Lent};
 use crate::describe::Described;
 use crate::failure::{Cause, Failure};
 use crate::guest::Guest;
+use crate::migrate::{self, Migration};
 use crate::pace::Pace;
 use crate::payloads::long_rows;
 use crate::scalar::lend;
@@ -21,7 +22,7 @@ use arrow_schema::DataType as ArrowType;
 use std::ops::Range;
 use std::sync::Arc;
 use weir_timeline::aggregate::Parameter;
-use weir_timeline::{AggregateError, Events, FailedKey, KeyedLogic, LogicCard, Progress, Turn};
+use weir_timeline::{AggregateError, Events, FailedKey, KeyedLogic, LogicCard, Progress, StateMaker, Turn};
 
 /// Rows that one event or timer may make: more is a mistake or an attack.
 const MOST_ROWS: usize = 1000;
@@ -114,6 +115,16 @@ impl PluginProcess {
             process.dry_run()?;
         }
         Ok(process)
+    }
+
+    /// What takes over states of other versions.
+    fn migration(&self) -> Migration<'_> {
+        Migration {
+            account: &self.account,
+            of: &migrate::LOGIC,
+            function: &self.info.name,
+            parameters: &self.parameters,
+        }
     }
 
     /// Calls without keys.
@@ -418,6 +429,14 @@ fn check_makers(made_by: &[u32], (step, makers): (Step, &[Range<u32>])) -> Resul
 impl KeyedLogic for PluginProcess {
     fn card(&self) -> &LogicCard {
         &self.card
+    }
+
+    fn migrates(&self) -> bool {
+        self.migration().is_there()
+    }
+
+    fn migrate(&self, from: &StateMaker, states: &[&[u8]]) -> Result<Vec<Vec<u8>>, AggregateError> {
+        self.migration().run(from, states)
     }
 
     fn on_events(&self, keys: Turn<'_>, events: Events<'_>) -> Result<Progress, AggregateError> {

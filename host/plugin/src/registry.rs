@@ -14,6 +14,7 @@ use crate::payloads::PluginPayloads;
 use crate::plugin::Plugin;
 use crate::process::{PluginProcess, ProcessWorld};
 use crate::scalar::{PluginScalar, ScalarWorld};
+use crate::seen::Seen;
 use crate::transform::TransformWorld;
 use crate::usage::PluginUsage;
 use crate::wire::Field;
@@ -27,8 +28,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use weir_connect::ConnectError;
 use weir_event::Clock;
+use weir_event::suggestion::instead_of;
 use weir_format::payload::{PayloadDecoder, PayloadPlugins};
-use weir_plan::{DecodedColumns, FunctionCatalog, ScalarFunction, TransformFunction};
+use weir_plan::{
+    DecodedColumns, FunctionCatalog, JobCatalog, JobCatalogs, JobDefinition, NoVersion, PluginVersion,
+    ScalarFunction, TransformFunction,
+};
 use weir_timeline::aggregate::Parameter;
 use weir_timeline::{Aggregate, KeyedLogic};
 
@@ -64,9 +69,9 @@ pub struct PluginRegistry {
     folder: PathBuf,
     ledger: Mutex<Ledger>,
     current: RwLock<Current>,
-    accounts: Accounts,
+    pub(crate) accounts: Accounts,
     /// Why active versions cannot be used, by plugin.
-    unusable: BTreeMap<String, PluginError>,
+    pub(crate) unusable: BTreeMap<String, PluginError>,
 }
 
 /// What queries see.
@@ -77,6 +82,15 @@ struct Current {
     functions: BTreeMap<String, (Arc<Plugin>, Described)>,
     /// Every plugin that is loaded somewhere: it is loaded once, however often it becomes active.
     loaded: Vec<Weak<Plugin>>,
+}
+
+impl Current {
+    /// A plugin is loaded: whoever wants the same version gets the same one.
+    fn remember(&mut self, plugin: &Arc<Plugin>) {
+        let is_same = |loaded: &Weak<Plugin>| std::ptr::eq(loaded.as_ptr(), Arc::as_ptr(plugin));
+        self.loaded.retain(|loaded| loaded.strong_count() > 0 && !is_same(loaded));
+        self.loaded.push(Arc::downgrade(plugin));
+    }
 }
 
 impl PluginRegistry {
@@ -121,6 +135,11 @@ impl PluginRegistry {
     /// The host, for admissions that keep nothing (`weir plugin check`).
     pub fn host(&self) -> &PluginHost {
         &self.host
+    }
+
+    /// What a job sees that names no version.
+    pub fn active(&self) -> JobCatalog<'_> {
+        JobCatalog::Own(Box::new(Seen::active(self)))
     }
 
     /// Calls no plugin any more; see [`PluginHost::halt`].
@@ -168,6 +187,15 @@ impl PluginRegistry {
     /// Every plugin, by name.
     pub fn list(&self) -> Vec<PluginStatus> {
         self.change().plugins.iter().map(|(name, record)| status(name, record)).collect()
+    }
+
+    /// The numbers of the active versions, by plugin; `None` while one is being activated, for which nobody who only looks is
+    /// to wait.
+    pub fn active_versions(&self) -> Option<BTreeMap<String, u32>> {
+        let ledger = self.ledger.try_lock().ok()?;
+        let active =
+            ledger.plugins.iter().filter_map(|(name, record)| Some((name.clone(), record.active()?)));
+        Some(active.collect())
     }
 
     /// Makes a version the one that queries see from now on.
@@ -242,7 +270,7 @@ impl PluginRegistry {
         self.accounts.all().iter().for_each(|account| account.barrier());
     }
 
-    fn change(&self) -> MutexGuard<'_, Ledger> {
+    pub(crate) fn change(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -271,7 +299,27 @@ impl PluginRegistry {
         self.show(name, plugin)
     }
 
-    /// A version ready to run: the one that is shown, or loaded from disk.
+    /// A version that a job is to have, ready to run.
+    pub(crate) fn version(
+        &self,
+        name: &str,
+        wanted: impl FnOnce(&Record) -> Result<u32, String>,
+    ) -> Result<Arc<Plugin>, NoVersion> {
+        let missing = |reason: String| NoVersion { plugin: name.to_owned(), reason };
+        let known = self.change().plugins.clone();
+        let record = known.get(name).ok_or_else(|| {
+            let others = instead_of(name, known.keys().map(String::as_str));
+            missing(format!(
+                "plugin `{name}` not found; {others}; `weir plugin push {name} FILE.wasm` brings it"
+            ))
+        })?;
+        let version = wanted(record).map_err(missing)?;
+        let plugin = self.load(name, record, version).map_err(|error| missing(error.to_string()))?;
+        self.current.write().unwrap_or_else(PoisonError::into_inner).remember(&plugin);
+        Ok(plugin)
+    }
+
+    /// A version ready to run: the one that is loaded already, or else from disk.
     fn load(&self, name: &str, record: &Record, version: u32) -> Result<Arc<Plugin>, PluginError> {
         let Some(known) = record.version(version) else {
             let reason = format!("has no version {version}; it has 1 to {}", record.versions.len());
@@ -314,19 +362,19 @@ impl PluginRegistry {
     }
 
     /// An active function of this kind and name.
-    fn find(&self, world: &dyn World, name: &str) -> Option<(Arc<Plugin>, Described)> {
+    pub(crate) fn find(&self, world: &dyn World, name: &str) -> Option<(Arc<Plugin>, Described)> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         current.functions.get(name).filter(|(_, function)| function.kind == world.kind()).cloned()
     }
 
     /// An active plugin of this name that decodes payloads.
-    fn decoding(&self, name: &str) -> Option<Arc<Plugin>> {
+    pub(crate) fn decoding(&self, name: &str) -> Option<Arc<Plugin>> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         current.active.get(name).filter(|plugin| !plugin.columns().is_empty()).cloned()
     }
 
     /// Names of the active functions of a kind.
-    fn names(&self, world: &dyn World) -> Vec<String> {
+    pub(crate) fn names(&self, world: &dyn World) -> Vec<String> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         let of_kind = current.functions.values().filter(|(_, function)| function.kind == world.kind());
         of_kind.map(|(_, function)| function.name.clone()).collect()
@@ -336,10 +384,7 @@ impl PluginRegistry {
     fn show(&self, name: &str, plugin: Arc<Plugin>) -> Result<(), PluginError> {
         self.check_names(name, &plugin)?;
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        current
-            .loaded
-            .retain(|loaded| loaded.strong_count() > 0 && !std::ptr::eq(loaded.as_ptr(), &raw const *plugin));
-        current.loaded.push(Arc::downgrade(&plugin));
+        current.remember(&plugin);
         current.active.insert(name.to_owned(), plugin);
         let shown: Vec<Arc<Plugin>> = current.active.values().cloned().collect();
         current.functions = shown.iter().flat_map(functions_of).collect();
@@ -380,11 +425,12 @@ impl PluginRegistry {
     }
 }
 
-/// What the active plugins export.
-impl FunctionCatalog for PluginRegistry {
+/// What plugins export, as one job sees it.
+impl FunctionCatalog for Seen<'_> {
     fn scalar(&self, job: &str, name: &str) -> Option<Arc<dyn ScalarFunction>> {
         let (plugin, function) = self.find(&ScalarWorld, name)?;
-        Some(Arc::new(PluginScalar::new(&ScalarWorld, &self.accounts.of(job, &plugin), &function)))
+        let account = self.registry.accounts.of(job, &plugin);
+        Some(Arc::new(PluginScalar::new(&ScalarWorld, &account, &function)))
     }
 
     fn scalar_names(&self) -> Vec<String> {
@@ -394,7 +440,8 @@ impl FunctionCatalog for PluginRegistry {
     fn transform(&self, job: &str, name: &str) -> Option<TransformFunction> {
         let (plugin, function) = self.find(&TransformWorld, name)?;
         let arguments = function.arguments.iter().map(|field| field.name.clone()).collect();
-        let function = PluginScalar::new(&TransformWorld, &self.accounts.of(job, &plugin), &function);
+        let account = self.registry.accounts.of(job, &plugin);
+        let function = PluginScalar::new(&TransformWorld, &account, &function);
         Some(TransformFunction { arguments, function: Arc::new(function) })
     }
 
@@ -416,7 +463,7 @@ impl FunctionCatalog for PluginRegistry {
         let found = self.find(&AggregateWorld, name);
         let (plugin, function) =
             found.ok_or_else(|| format!("no active plugin has an aggregate `{name}`"))?;
-        let account = self.accounts.of(job, &plugin);
+        let account = self.registry.accounts.of(job, &plugin);
         Ok(Arc::new(PluginAggregate::bind(&account, &function, arguments, parameters)?))
     }
 
@@ -438,7 +485,7 @@ impl FunctionCatalog for PluginRegistry {
     ) -> Result<Arc<dyn KeyedLogic>, String> {
         let found = self.find(&ProcessWorld, name);
         let (plugin, function) = found.ok_or_else(|| format!("no active plugin has keyed logic `{name}`"))?;
-        let account = self.accounts.of(job, &plugin);
+        let account = self.registry.accounts.of(job, &plugin);
         Ok(Arc::new(PluginProcess::bind(&account, &function, arguments, parameters)?))
     }
 
@@ -447,14 +494,14 @@ impl FunctionCatalog for PluginRegistry {
     }
 
     fn decoded(&self, plugin: &str) -> Option<DecodedColumns> {
-        let plugin = self.decoding(plugin)?;
+        let plugin = self.registry.decoding(plugin)?;
         let column = |field: &Field| (field.name.clone(), field.data_type.to_arrow());
         let columns = plugin.columns().iter().map(column).collect();
         Some(DecodedColumns { component: plugin.sha256().to_owned(), columns })
     }
 
     fn unseen(&self, name: &str) -> Option<String> {
-        self.list().into_iter().find_map(|plugin| {
+        self.registry.list().into_iter().find_map(|plugin| {
             let has_it = |version: &&VersionStatus| version.functions().any(|function| function == name);
             let version = plugin.versions.iter().rfind(has_it)?.version;
             if let Some((_, function)) = self.find(&ProcessWorld, name) {
@@ -467,14 +514,30 @@ impl FunctionCatalog for PluginRegistry {
                     "`{name}` is for what is computed at a lookup, {function}; write it in the job's `transform`"
                 ));
             }
-            if let Some(error) = self.unusable.get(&plugin.name).filter(|_| plugin.active == Some(version)) {
+            if let Some(error) = self.registry.unusable.get(&plugin.name).filter(|_| plugin.active == Some(version)) {
                 return Some(format!("{error}"));
             }
             let plugin = plugin.name;
+            if let Some(pinned) = self.pinned_version(&plugin) {
+                return Some(format!(
+                    "plugin `{plugin}` version {version} has it, and the job pins version {pinned}, which has not; write \
+                     `plugins: {{{plugin}: {version}}}`"
+                ));
+            }
             Some(format!(
                 "plugin `{plugin}` version {version} has it, but is not active; run `weir plugin activate {plugin} {version}`"
             ))
         })
+    }
+
+    fn version_of(&self, component: &str) -> Option<PluginVersion> {
+        self.version_of_component(component)
+    }
+}
+
+impl JobCatalogs for PluginRegistry {
+    fn of_job(&self, job: &JobDefinition) -> Result<JobCatalog<'_>, Vec<NoVersion>> {
+        Ok(JobCatalog::Own(Box::new(Seen::by(self, job)?)))
     }
 }
 

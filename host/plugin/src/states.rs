@@ -35,6 +35,22 @@ const TAG_BYTES: u8 = 0;
 /// First byte of an encoded failure.
 const TAG_FAILED: u8 = 1;
 
+/// Encoded states, with others in the place of the guest's bytes: those that `make` gives for them. Failures and identities
+/// are the same in every version.
+pub(crate) fn with_bytes(
+    encoded: &[&[u8]],
+    make: impl FnOnce(&[&[u8]]) -> Result<Vec<Vec<u8>>, AggregateError>,
+) -> Result<Vec<Vec<u8>>, AggregateError> {
+    let bytes_of = |encoded: &&'_ [u8]| encoded.first() == Some(&TAG_BYTES) && encoded.len() > 1;
+    let held: Vec<&[u8]> = encoded.iter().filter(|it| bytes_of(it)).map(|it| &it[1..]).collect();
+    let mut made = make(&held)?.into_iter();
+    let with = |it: &&[u8]| match if bytes_of(it) { made.next() } else { None } {
+        Some(bytes) => [&[TAG_BYTES], &bytes[..]].concat(),
+        None => it.to_vec(),
+    };
+    Ok(encoded.iter().map(with).collect())
+}
+
 /// A column of states of one bound aggregate.
 #[derive(Debug)]
 pub(crate) struct PluginStates {

@@ -14,6 +14,10 @@ pub(crate) const DECODER: &str = "weir:feature/decoder@0.1.";
 pub(crate) const PROCESSOR: &str = "weir:feature/processor@0.1.";
 /// As above.
 pub(crate) const TRANSFORMER: &str = "weir:feature/transformer@0.1.";
+/// As above.
+pub(crate) const AGGREGATE_MIGRATION: &str = "weir:feature/aggregate-migration@0.1.";
+/// As above.
+pub(crate) const PROCESS_MIGRATION: &str = "weir:feature/process-migration@0.1.";
 /// The interfaces that a component may import.
 pub(crate) const IMPORTS: [&str; 2] = ["weir:feature/platform@0.1.", "weir:feature/types@0.1."];
 /// The name under which the linker offers the platform.
@@ -293,6 +297,8 @@ pub(crate) type OnTimerParams<'a> = (&'a str, &'a [Literal], &'a [&'a [u8]], &'a
 /// `aggregate-functions.update`.
 pub(crate) type UpdateParams<'a> =
     (&'a str, &'a [Literal], &'a [&'a [u8]], &'a [u32], &'a [i64], &'a [ColumnIn<'a>]);
+/// Of `aggregate-migration.migrate` and `process-migration.migrate`.
+pub(crate) type MigrateParams<'a> = (&'a str, &'a [Literal], u32, &'a str, &'a [&'a [u8]]);
 /// `aggregate-functions.merge`.
 pub(crate) type MergeParams<'a> = (&'a str, &'a [Literal], &'a [&'a [u8]], &'a [u32], u32);
 /// `aggregate-functions.finish`.

@@ -8,6 +8,7 @@ use crate::aggregate::AggregateWorld;
 use crate::describe::Described;
 use crate::failure::{Cause, Failure, one_line};
 use crate::guest::Guest;
+use crate::migrate;
 use crate::payloads::DecodeWorld;
 use crate::process::ProcessWorld;
 use crate::scalar::ScalarWorld;
@@ -39,8 +40,15 @@ pub(crate) trait World: fmt::Debug + Sync {
 }
 
 /// Every kind.
-pub(crate) const WORLDS: &[&dyn World] =
-    &[&ScalarWorld, &AggregateWorld, &ProcessWorld, &DecodeWorld, &TransformWorld];
+pub(crate) const WORLDS: &[&dyn World] = &[
+    &ScalarWorld,
+    &AggregateWorld,
+    &ProcessWorld,
+    &DecodeWorld,
+    &TransformWorld,
+    &migrate::AGGREGATES,
+    &migrate::LOGIC,
+];
 
 /// The exports of a component that the host calls, by interface and name.
 #[derive(Debug, Clone, Default)]

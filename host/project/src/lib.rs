@@ -3,7 +3,7 @@
 //! Every process that runs jobs plans for itself, since a plan holds bound expressions and cannot be sent: our own
 //! server, and a host that embeds weir. So planning is a function of texts: no file is read, no thread is made, no
 //! plugin is looked for. What connectors and formats there are is judged by a [`ConnectorKinds`], functions beside
-//! weir's own come from a [`FunctionCatalog`]; both are handed in. [`ProjectFolder`] reads the texts of a folder.
+//! weir's own come from [`JobCatalogs`]; both are handed in. [`ProjectFolder`] reads the texts of a folder.
 //!
 //! Must not know: any connector, what runs a plugin, state, what becomes of a plan, the process's environment.
 //!
@@ -37,6 +37,8 @@ mod plans;
 
 pub use connectors::AnyConnectors;
 pub use folder::{FolderError, ProjectFolder};
-pub use plans::{Planned, RefusedJob, plan, plan_checked, plan_job};
+pub use plans::{Lacks, Planned, RefusedJob, plan, plan_checked, plan_job};
 pub use weir_plan::check::Environment;
-pub use weir_plan::{BuiltIns, Checked, ConnectorKinds, FunctionCatalog, ProjectFiles, SourceFile};
+pub use weir_plan::{
+    BuiltIns, Checked, ConnectorKinds, FunctionCatalog, JobCatalogs, ProjectFiles, SourceFile,
+};

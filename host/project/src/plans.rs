@@ -6,8 +6,8 @@ use std::sync::Arc;
 use weir_format::plugin::{Unfit, unfit};
 use weir_plan::check::Environment;
 use weir_plan::{
-    Checked, ConnectorKinds, Diagnostic, FunctionCatalog, JobDefinition, JobPlan, ProjectFiles, Severity,
-    StreamDefinition, check_project,
+    Checked, ConnectorKinds, Diagnostic, FunctionCatalog, JobCatalogs, JobDefinition, JobPlan, NoVersion,
+    Pin, ProjectFiles, Severity, StreamDefinition, UsedVersion, check_project,
 };
 
 /// What a project's definitions come to.
@@ -30,10 +30,26 @@ pub struct RefusedJob {
     pub name: String,
     /// What is wrong, a line each.
     pub reasons: Vec<String>,
-    /// The functions that it lacks, where it lacks nothing else: a plugin can bring them at any time.
-    pub lacks: Vec<String>,
+    /// What of plugins it lacks, where it lacks nothing else: that can come at any time.
+    pub lacks: Lacks,
     /// Whether nothing is wrong with it, and it is for training only.
     pub for_training: bool,
+}
+
+/// What a job lacks of plugins.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Lacks {
+    /// Functions that no active plugin has.
+    pub functions: Vec<String>,
+    /// Plugins of which the job is to have a version that is not there.
+    pub versions: Vec<String>,
+}
+
+impl Lacks {
+    /// Whether it lacks nothing, or something that no plugin brings.
+    pub fn is_empty(&self) -> bool {
+        self.functions.is_empty() && self.versions.is_empty()
+    }
 }
 
 impl Planned {
@@ -56,17 +72,17 @@ pub fn plan(
     texts: &ProjectFiles,
     environment: &Environment<'_>,
     kinds: &dyn ConnectorKinds,
-    functions: &dyn FunctionCatalog,
+    functions: &dyn JobCatalogs,
 ) -> Planned {
     plan_checked(&check_project(texts, environment, kinds), functions)
 }
 
 /// Plans every job of a checked project.
-pub fn plan_checked(checked: &Checked, functions: &dyn FunctionCatalog) -> Planned {
+pub fn plan_checked(checked: &Checked, functions: &dyn JobCatalogs) -> Planned {
     let refused = checked.refused_jobs.iter().map(|(name, file)| RefusedJob {
         name: name.clone(),
         reasons: errors_of(checked, file),
-        lacks: Vec::new(),
+        lacks: Lacks::default(),
         for_training: false,
     });
     let mut planned = Planned {
@@ -83,7 +99,7 @@ pub fn plan_checked(checked: &Checked, functions: &dyn FunctionCatalog) -> Plann
             planned.refused.push(RefusedJob {
                 name: job.name.clone(),
                 reasons,
-                lacks: Vec::new(),
+                lacks: Lacks::default(),
                 for_training: false,
             });
             continue;
@@ -109,8 +125,10 @@ pub fn plan_job(
     job: &JobDefinition,
     streams: &[Arc<StreamDefinition>],
     names: &[String],
-    functions: &dyn FunctionCatalog,
+    functions: &dyn JobCatalogs,
 ) -> Result<(JobPlan, Vec<Diagnostic>), (RefusedJob, Vec<Diagnostic>)> {
+    let functions = functions.of_job(job).map_err(|missing| without_versions(job, missing))?;
+    let functions = &*functions;
     let catalog = ProjectCatalog::new(streams, names, functions);
     let masked = |found: Vec<Diagnostic>| -> Vec<Diagnostic> {
         found
@@ -121,7 +139,9 @@ pub fn plan_job(
     match weir_sql::plan(job, &catalog) {
         Ok(mut plan) => {
             plan.plan.decoders = decoders(job, &plan.plan, functions)?;
+            plan.plan.versions = versions(job, &plan.plan, functions);
             let mut notices = masked(plan.notices);
+            notices.extend(has_no_use_for(job, &plan.plan));
             notices.extend(has_no_effect(job, &plan.plan));
             notices.extend(is_called_otherwise(job, &plan.plan));
             Ok((plan.plan, notices))
@@ -136,9 +156,53 @@ pub fn plan_job(
             }
             lacks.sort_unstable();
             lacks.dedup();
+            let lacks = Lacks { functions: lacks, ..Lacks::default() };
             Err((RefusedJob { name: job.name.clone(), reasons, lacks, for_training: false }, diagnostics))
         }
     }
+}
+
+/// A job that cannot have a version of a plugin that it pins, or that alone can read its state.
+fn without_versions(job: &JobDefinition, missing: Vec<NoVersion>) -> (RefusedJob, Vec<Diagnostic>) {
+    let error = |NoVersion { plugin, reason }: &NoVersion| {
+        let (line, column) = job.pins.get(plugin).map_or((1, 1), |pin| pin.place);
+        Diagnostic::error(&*job.file, line, column, reason.clone())
+    };
+    let errors: Vec<Diagnostic> = missing.iter().map(error).collect();
+    let reasons = errors.iter().map(ToString::to_string).collect();
+    let versions = missing.into_iter().map(|missing| missing.plugin).collect();
+    let lacks = Lacks { versions, ..Lacks::default() };
+    (RefusedJob { name: job.name.clone(), reasons, lacks, for_training: false }, errors)
+}
+
+/// The versions of plugins whose functions a plan calls.
+fn versions(job: &JobDefinition, plan: &JobPlan, functions: &dyn FunctionCatalog) -> Vec<UsedVersion> {
+    let making_state = plan.state_components();
+    let used = |component: &String| {
+        let of = functions.version_of(component)?;
+        let is_pinned = job.pins.contains_key(&of.plugin);
+        Some(UsedVersion { of, makes_state: making_state.contains(component), is_pinned })
+    };
+    plan.function_components().iter().filter_map(used).collect()
+}
+
+/// Versions that a job pins of plugins that it calls nothing of.
+fn has_no_use_for(job: &JobDefinition, plan: &JobPlan) -> Vec<Diagnostic> {
+    let is_unused =
+        |(plugin, _): &(&String, &Pin)| !plan.versions.iter().any(|used| used.of.plugin == **plugin);
+    let told = |(plugin, pin): (&String, &Pin)| {
+        let (line, column) = pin.place;
+        let message = if plan.decoders.contains_key(plugin) {
+            format!(
+                "`plugins.{plugin}`: has no effect: it decodes a stream, for all who read that, and they have the active version; \
+                 leave it out"
+            )
+        } else {
+            format!("`plugins.{plugin}`: has no effect: the job calls no function of it; leave it out")
+        };
+        Diagnostic::warning(&*job.file, line, column, message)
+    };
+    job.pins.iter().filter(is_unused).map(told).collect()
 }
 
 /// The plugins that decode what a job reads, with the component of each. Refuses a job of a stream whose payloads no active
@@ -179,6 +243,7 @@ fn decoders(
     }
     let error = |reason: &String| Diagnostic::error(&*job.file, 1, 1, reason.clone());
     let errors = reasons.iter().map(error).collect();
+    let lacks = Lacks { functions: lacks, ..Lacks::default() };
     Err((RefusedJob { name: job.name.clone(), reasons, lacks, for_training: false }, errors))
 }
 

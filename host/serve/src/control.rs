@@ -2,17 +2,30 @@
 
 use async_trait::async_trait;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use weir_event::Fault;
 
 /// Starts and stops jobs.
 #[async_trait]
 pub trait Control: Send + Sync {
-    /// Plans a job anew from the project's files and starts it from its last commit; with `reset`, without its state.
-    /// Where it cannot be planned, what runs goes on.
-    async fn restart(&self, job: &str, reset: bool) -> Result<(), ControlError>;
+    /// Plans a job anew from the project's files and starts it from its last commit, or as it is asked for. Where it cannot
+    /// be planned, what runs goes on.
+    async fn restart(&self, job: &str, how: Restart) -> Result<(), ControlError>;
 
-    /// Another version of a plugin is active: jobs that use it, or waited for it, are planned anew.
-    async fn plugins_changed(&self) -> Vec<PluginEffect>;
+    /// Another version of this plugin is active: jobs that use it, or waited for it, are planned anew.
+    async fn plugin_changed(&self, plugin: &str) -> Vec<PluginEffect>;
+
+    /// Why jobs need this plugin whether they run or not, each job with its reason.
+    async fn needs(&self, plugin: &str) -> Result<BTreeMap<String, String>, ControlError>;
+}
+
+/// How a job is started anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Restart {
+    /// Without its state.
+    pub reset: bool,
+    /// With the active versions of its plugins, also where others have made its state: what these have made begins anew.
+    pub upgrade: bool,
 }
 
 /// Why a request to do something was not done.

@@ -108,6 +108,7 @@ mod tests {
         JobStatus {
             job: "rides".to_owned(),
             version: Some(1),
+            not_taken_over: None,
             definition: None,
             state,
             warning: None,

@@ -4,11 +4,12 @@
 
 use crate::StreamEntry;
 use crate::app::App;
-use crate::control::ControlError;
+use crate::control::{ControlError, Restart};
 use crate::problem::{Kind, Problem};
 use crate::query::Query;
 use crate::request::{Name, answer, blocking};
 use crate::routes::Parameter;
+use crate::versions::older_versions;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
@@ -22,7 +23,16 @@ use weir_plugin::PluginUsage;
 
 /// `GET /v1/jobs`.
 pub(crate) async fn list(State(app): State<Arc<App>>) -> Response {
-    answer(StatusCode::OK, &json!({ "jobs": app.served.engine.statuses() }))
+    let described = app.served.engine.statuses().into_iter().map(|status| {
+        let job = app.served.engine.job(&status.job);
+        let older = job.map(|job| older_versions(job.plan(), &app.served.plugins)).unwrap_or_default();
+        let mut described = json!(status);
+        if !older.is_empty() {
+            described["older_versions"] = json!(older);
+        }
+        described
+    });
+    answer(StatusCode::OK, &json!({ "jobs": described.collect::<Vec<_>>() }))
 }
 
 /// `GET /v1/jobs/{job}`.
@@ -37,11 +47,18 @@ pub(crate) async fn one(State(app): State<Arc<App>>, Name(name): Name) -> Result
 }
 
 /// What may follow `?` of a restart.
-pub(crate) const RESTART_PARAMETERS: &[Parameter] = &[Parameter {
-    name: "reset",
-    does: "true drops the job's state, so that it begins at its source's start; its sinks keep the rows that they have and get \
-           its results again",
-}];
+pub(crate) const RESTART_PARAMETERS: &[Parameter] = &[
+    Parameter {
+        name: "reset",
+        does: "true drops the job's state, so that it begins at its source's start; its sinks keep the rows that they have and get \
+               its results again",
+    },
+    Parameter {
+        name: "upgrade",
+        does: "true changes to the active versions of plugins also where others have made the job's state: what these have made \
+               begins anew, filled from the archive of the job's stream if there is one",
+    },
+];
 
 /// `POST /v1/jobs/{job}/restart`: one job anew from its definition and its last commit.
 pub(crate) async fn restart(
@@ -50,9 +67,10 @@ pub(crate) async fn restart(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let mut query = Query::parse(query.as_deref())?;
-    let reset = query.take_flag("reset", false)?;
+    let how =
+        Restart { reset: query.take_flag("reset", false)?, upgrade: query.take_flag("upgrade", false)? };
     query.finish(RESTART_PARAMETERS)?;
-    app.served.control.restart(&name, reset).await.map_err(|error| match error {
+    app.served.control.restart(&name, how).await.map_err(|error| match error {
         ControlError::Unknown(known) => {
             let known = instead_of(&name, known.iter().map(String::as_str));
             Problem::not_found(format!("job `{}` not found; {known}", shown(&name)))
@@ -97,6 +115,7 @@ fn description(app: &App, job: &Job) -> Value {
         let plugins = plugins_of(job.plan(), &usage);
         members.insert("fuel".to_owned(), plugins.iter().map(|usage| usage.fuel).sum::<u64>().into());
         members.insert("plugins".to_owned(), json!(plugins));
+        members.insert("older_versions".to_owned(), json!(older_versions(job.plan(), &app.served.plugins)));
         members.extend(shape(job.plan()));
     }
     described

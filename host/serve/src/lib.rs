@@ -51,10 +51,11 @@ mod tests;
 mod train;
 mod training;
 mod value;
+mod versions;
 
 pub use auth::check_listen;
 pub use collected::{METRICS, MetricDoc, ProcessFigures};
-pub use control::{Control, ControlError, PluginEffect};
+pub use control::{Control, ControlError, PluginEffect, Restart};
 pub use routes::{Parameter, RouteDoc, route_docs};
 pub use status::{StatusDoc, status_docs};
 pub use streams::Streams;
@@ -62,6 +63,7 @@ pub use training::{
     FeaturesRefused, TableFormat, Training, TrainingOrder, TrainingPlace, TrainingProgress, TrainingRefused,
     TrainingRule, TrainingState, TrainingStatus,
 };
+pub use versions::{OlderVersion, older_versions};
 
 use app::App;
 use axum::Router;

@@ -3,6 +3,7 @@
 //! Knows the registry's verbs. Must not know what a component is.
 
 use crate::app::App;
+use crate::control::ControlError;
 use crate::lost::Lost;
 use crate::problem::{Kind, Problem};
 use crate::query::Query;
@@ -13,7 +14,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::json;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use weir_engine::Job;
 use weir_event::suggestion::{instead_of, shown};
@@ -141,8 +142,12 @@ pub(crate) async fn activate(
 
 /// A version without a function that a running job calls, or with other types, does not become active: the job would stand still.
 fn refuse_to_lose(lost: &Lost, plugin: &str, version: u32, jobs: &[Arc<Job>]) -> Result<(), Problem> {
+    // A job that pins its version has that whichever is active.
+    let pins =
+        |job: &&Arc<Job>| job.plan().versions.iter().any(|used| used.is_pinned && used.of.plugin == plugin);
     let reasons: Vec<String> = jobs
         .iter()
+        .filter(|job| !pins(job))
         .filter_map(|job| {
             let called = lost.called_by(job.plan());
             let in_words: Vec<String> = called.iter().map(|function| lost.in_its_place(function)).collect();
@@ -177,11 +182,12 @@ pub(crate) async fn rollback(State(app): State<Arc<App>>, Name(name): Name) -> R
     applied(&app, status.await??).await
 }
 
-/// `DELETE /v1/plugins/{name}`: with all its versions, unless a running job calls it.
+/// `DELETE /v1/plugins/{name}`: with all its versions, unless a job needs it.
 pub(crate) async fn remove(State(app): State<Arc<App>>, Name(name): Name) -> Result<Response, Problem> {
     let (plugins, engine) = (app.served.plugins.clone(), app.served.engine.clone());
+    let needed = app.served.control.needs(&name).await.map_err(unknown_needs)?;
     let deleted = blocking(move || {
-        refuse_to_delete(&Lost::of_versions(&find(&plugins, &name)?), &name, &engine.jobs())?;
+        refuse_to_delete(&Lost::of_versions(&find(&plugins, &name)?), &name, (&engine.jobs(), &needed))?;
         // Another request may have deleted it meanwhile.
         let deleted = plugins
             .delete(&name)
@@ -192,31 +198,40 @@ pub(crate) async fn remove(State(app): State<Arc<App>>, Name(name): Name) -> Res
     Ok(answer(StatusCode::OK, &json!(deleted.await??)))
 }
 
-fn refuse_to_delete(lost: &[Lost], plugin: &str, jobs: &[Arc<Job>]) -> Result<(), Problem> {
-    let called = |job: &Arc<Job>| -> Vec<&str> {
+/// `needed` says of jobs, which may not run, why they need it.
+fn refuse_to_delete(
+    lost: &[Lost],
+    plugin: &str,
+    (jobs, needed): (&[Arc<Job>], &BTreeMap<String, String>),
+) -> Result<(), Problem> {
+    let calls = |job: &Arc<Job>| {
         let called: BTreeSet<&str> = lost.iter().flat_map(|lost| lost.called_by(job.plan())).collect();
-        called.into_iter().collect()
+        let called: Vec<&str> = called.into_iter().collect();
+        (!called.is_empty()).then(|| (job.plan().name.clone(), format!("calls `{}`", called.join("`, `"))))
     };
-    let calling = jobs.iter().map(|job| (job, called(job)));
-    let reasons: Vec<String> = calling
-        .filter(|(_, called)| !called.is_empty())
-        .map(|(job, called)| {
-            format!(
-                "job `{}` calls `{}`; change or remove the job first",
-                job.plan().name,
-                called.join("`, `")
-            )
-        })
-        .collect();
-    if reasons.is_empty() {
+    let mut why = needed.clone();
+    why.extend(jobs.iter().filter_map(calls));
+    if why.is_empty() {
         return Ok(());
     }
+    let reasons = why.iter().map(|(job, why)| format!("job `{job}` {why}; change or remove the job first"));
+    let reasons: Vec<String> = reasons.collect();
     Err(Problem::of_reasons(Kind::Conflict, &format!("plugin `{plugin}` is used"), &reasons))
+}
+
+/// Whether jobs need a plugin cannot be told.
+fn unknown_needs(error: ControlError) -> Problem {
+    match error {
+        ControlError::Failed { fault, message } => Problem::of_fault(fault, false, Kind::Invalid, message),
+        ControlError::Unknown(reasons) | ControlError::Refused(reasons) => {
+            Problem::of_reasons(Kind::Invalid, "jobs", &reasons)
+        }
+    }
 }
 
 /// Lets jobs use what is active now; says which do.
 async fn applied(app: &App, status: PluginStatus) -> Result<Response, Problem> {
-    let effects = app.served.control.plugins_changed().await;
+    let effects = app.served.control.plugin_changed(&status.name).await;
     let mut body = json!(status);
     body["jobs"] = json!(effects);
     Ok(answer(StatusCode::OK, &body))

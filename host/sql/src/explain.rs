@@ -6,7 +6,9 @@ use crate::expressions::{shown_type, type_name};
 use std::fmt::{self, Write};
 use weir_event::Span;
 use weir_event::schema::TAKEN_BACK;
-use weir_plan::{ColumnRole, DerivedFeature, JobPlan, KeyedStage, Transform, plugin_calls};
+use weir_plan::{
+    ColumnRole, DerivedFeature, JobPlan, KeyedStage, PluginVersion, Transform, UsedVersion, plugin_calls,
+};
 use weir_timeline::{AggregateSpec, Bounds, Card, Cumulate, Exclude, Frames, OverFrame, ProcessSpec};
 
 /// A plan for people: source columns, filter, keys, windows, aggregates with their algebra, result columns with
@@ -21,6 +23,15 @@ pub fn explain(plan: &JobPlan) -> String {
 fn write_plan(text: &mut String, plan: &JobPlan) -> fmt::Result {
     writeln!(text, "job {} version {}", plan.name, plan.version)?;
     writeln!(text, "  definition  {}", plan.definition)?;
+    for UsedVersion { of, makes_state, is_pinned } in &plan.versions {
+        let why = match (is_pinned, makes_state) {
+            (true, _) => ", which it pins",
+            (false, true) => ", which makes its state",
+            (false, false) => "",
+        };
+        let PluginVersion { plugin, version, component } = of;
+        writeln!(text, "calls version {version} of plugin {plugin}{why}  sha256:{component}")?;
+    }
     for input in &plan.inputs {
         write!(text, "reads {} from {}", input.stream.name, input.origin.kind)?;
         match input.stream.format.decoding_plugin() {

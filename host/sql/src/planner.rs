@@ -435,6 +435,8 @@ impl Query<'_> {
             features,
             transform: Transform::default(),
             decoders: std::collections::BTreeMap::new(),
+            versions: Vec::new(),
+            leaves_older_states: false,
             late: job.late,
             emit: job.emit,
             stale_after: job.stale_after,

@@ -17,6 +17,7 @@ mod geometry;
 mod grid;
 mod marks;
 mod measured;
+mod migration;
 mod over;
 mod pane;
 mod process;
@@ -44,7 +45,9 @@ pub use answer::{
     AboutValues, Block, BlockSink, DecodeError, Inserted, ManyValues, Question, RefusedRow, ResultError,
     Results, Rows, Slot, Stats, Values, list_view_type, to_list_views, to_lists,
 };
-pub use edit::{Edit, Origins};
+pub use edit::{Edit, EditError, Origins};
+
+pub use migration::StateMaker;
 pub use process::logic::{Events, FailedKey, KeyedLogic, LogicCard, Progress, Turn};
 pub use series::series;
 pub use snapshot::{Folded, Snapshot};

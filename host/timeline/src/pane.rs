@@ -5,6 +5,7 @@
 use crate::aggregate::{AggregateError, States};
 use crate::bytes::{self, Reader};
 use crate::marks::{Marks, StoredMarks};
+use crate::migration::Migrating;
 use crate::spec::AggregateSpec;
 use crate::state_origins::StateOrigins;
 use hashbrown::HashTable;
@@ -183,7 +184,11 @@ impl Pane {
     }
 
     /// A stored tile with the states of other aggregates.
-    pub(crate) fn restated(stored: &[u8], states: &StateOrigins) -> Option<Vec<u8>> {
+    pub(crate) fn restated(
+        stored: &[u8],
+        states: &StateOrigins,
+        migrating: &mut Migrating,
+    ) -> Option<Vec<u8>> {
         let mut reader = Reader::new(stored);
         reader.byte().filter(|format| *format == FORMAT)?;
         reader.byte()?;
@@ -191,7 +196,7 @@ impl Pane {
         reader.signed()?;
         reader.unsigned()?;
         let mut out = reader.read_of(stored).to_vec();
-        states.copy(&mut reader, 1, &mut out)?;
+        states.copy(&mut reader, 1, migrating, &mut out)?;
         reader.is_empty().then_some(out)
     }
 

@@ -6,27 +6,42 @@ use crate::feeding;
 use crate::kinds::{RegisteredKinds, Told};
 use crate::plugins;
 use crate::project::Project;
+use crate::versions::{self, StateOf};
+use crate::wiring::kept::KeptDefinitions;
 use std::path::Path;
 use std::sync::Arc;
 use weir_engine::SystemClock;
 use weir_event::Clock;
-use weir_plan::{Checked, Diagnostic, FunctionCatalog, JobPlan};
+use weir_plan::{Checked, Diagnostic, JobCatalogs, JobPlan};
 use weir_plugin::PluginError;
-use weir_project::{Planned, RefusedJob, plan_checked};
+use weir_project::{Lacks, Planned, RefusedJob, plan_checked};
 
 /// The definitions of a project; its state is not touched.
 pub(crate) fn check(project: &Project, clock: Arc<dyn Clock>) -> Checked {
     project.check(&RegisteredKinds::new(project.folder(), clock))
 }
 
-/// Plans a project for whoever only looks; see [`plugins::open_copy`]. Plugins that are not taken stand beside.
+/// Plans a project for whoever only looks, with the versions of plugins that its jobs run with; see
+/// [`plugins::open_copy`]. Plugins that are not taken stand beside.
 pub(crate) fn plan_copy(
     project: &Project,
     checked: &Checked,
 ) -> Result<(Planned, Vec<PluginError>), Failure> {
     let server = checked.server.clone().unwrap_or_default();
+    let kept = KeptDefinitions::of(&project.folder().join(&server.data_dir));
+    plan_copy_by(project, checked, StateOf::Kept(&kept))
+}
+
+/// The same by what is known of the state.
+pub(crate) fn plan_copy_by(
+    project: &Project,
+    checked: &Checked,
+    state: StateOf<'_>,
+) -> Result<(Planned, Vec<PluginError>), Failure> {
+    let server = checked.server.clone().unwrap_or_default();
     let (_copy, plugins, refused) = plugins::open_copy(project, &server)?;
-    Ok((plan(project.folder(), checked, &*plugins, Arc::new(SystemClock::new())), refused))
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    Ok((versions::plan(project.folder(), checked, &plugins, &clock, state).planned, refused))
 }
 
 /// Plans the project in this folder; jobs that would be fed their own results are refused, and those whose rows do not
@@ -34,7 +49,7 @@ pub(crate) fn plan_copy(
 pub(crate) fn plan(
     folder: &Path,
     checked: &Checked,
-    functions: &dyn FunctionCatalog,
+    functions: &dyn JobCatalogs,
     clock: Arc<dyn Clock>,
 ) -> Planned {
     let mut planned = plan_checked(checked, functions);
@@ -68,7 +83,12 @@ fn refuse(planned: &mut Planned, checked: &Checked, faults: impl Fn(&[JobPlan]) 
         let error = |Told { at: (line, column), message }| Diagnostic::error(file, line, column, message);
         let errors: Vec<Diagnostic> = faults.into_iter().map(error).collect();
         let reasons = errors.iter().map(ToString::to_string).collect();
-        planned.refused.push(RefusedJob { name: job.name, reasons, lacks: Vec::new(), for_training: false });
+        planned.refused.push(RefusedJob {
+            name: job.name,
+            reasons,
+            lacks: Lacks::default(),
+            for_training: false,
+        });
         planned.diagnostics.extend(errors);
     }
 }
@@ -82,7 +102,7 @@ pub(crate) fn to_run(plan: JobPlan) -> Result<JobPlan, RefusedJob> {
          lookup asks; ask by `weir train --features {name}`, or have its frames end at the row (PRECEDING) and run `weir restart \
          {name}`"
     );
-    Err(RefusedJob { name, reasons: vec![reason], lacks: Vec::new(), for_training: true })
+    Err(RefusedJob { name, reasons: vec![reason], lacks: Lacks::default(), for_training: true })
 }
 
 /// Plans for whoever runs them; see [`to_run`].
@@ -108,12 +128,21 @@ pub(crate) fn reason(refused: &RefusedJob) -> String {
     if refused.for_training {
         return reasons;
     }
-    if refused.lacks.is_empty() {
+    let Lacks { functions, versions } = &refused.lacks;
+    let quoted =
+        |names: &[String]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    if let Some(plugin) = versions.first() {
+        let plugins = quoted(versions);
+        return format!(
+            "{reasons}; it starts by itself once the version of {plugins} is there: `weir plugin push {plugin} FILE.wasm`"
+        );
+    }
+    if functions.is_empty() {
         return format!("{reasons}; correct that and run `weir restart {}`", refused.name);
     }
     format!(
         "{reasons}; it starts by itself once a plugin with {} is active: `weir plugin push NAME FILE.wasm`, then \
          `weir plugin activate NAME 1`",
-        refused.lacks.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+        quoted(functions)
     )
 }

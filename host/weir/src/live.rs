@@ -6,7 +6,9 @@
 use crate::definitions;
 use crate::failure::Failure;
 use crate::project::Project;
+use crate::versions::{self, StateOf, Versioned};
 use crate::wiring::kept::Texts;
+use crate::wiring::taking_over::{Start, start_newest};
 use crate::wiring::{self, Opened, Running, spec};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,8 +18,8 @@ use tokio::sync::Mutex;
 use weir_engine::{BackOff, Holdings, JobState, Mode, Refusal, lacks_past, state_edit};
 use weir_event::{EventTime, Span};
 use weir_plan::{Checked, JobDefinition, JobPlan, StreamDefinition};
-use weir_project::{Planned, RefusedJob, plan_job};
-use weir_serve::{ControlError, PluginEffect, Streams};
+use weir_project::{Lacks, Planned, RefusedJob};
+use weir_serve::{ControlError, PluginEffect, Restart, Streams};
 use weir_store::Commit;
 
 mod filling;
@@ -76,6 +78,8 @@ struct Definition {
 struct Definitions {
     checked: Checked,
     texts: BTreeMap<String, Texts>,
+    /// Of jobs that go on with versions of plugins that are not active, plans with these.
+    newer: BTreeMap<String, JobPlan>,
 }
 
 /// Other jobs, when one is planned anew.
@@ -85,6 +89,8 @@ struct Beside<'a> {
     together: &'a [&'a str],
     /// Plans of all by the definitions as they are now, as far as these were read.
     anew: &'a [JobPlan],
+    /// Whether its own definition is as it was, so that lookups may go on meanwhile as of before.
+    is_as_it_was: bool,
 }
 
 impl Live {
@@ -131,19 +137,16 @@ impl Live {
     }
 
     /// Plans one job anew from the project's files and starts it from its last commit.
-    pub(crate) async fn restart(&self, name: &str, reset: bool) -> Result<(), ControlError> {
+    pub(crate) async fn restart(&self, name: &str, how: Restart) -> Result<(), ControlError> {
         let mut known = self.0.turn.lock().await;
-        let (definitions, planned) = self.read().await.map_err(|failure| failed(&failure))?;
+        // Then its state says nothing of the versions that it is planned with.
+        let by_active = (how.reset || how.upgrade).then(|| name.to_owned());
+        let (definitions, planned) =
+            self.read(by_active.into_iter().collect()).await.map_err(|failure| failed(&failure))?;
         if let Some(plan) = planned.jobs.iter().find(|plan| plan.name == name) {
-            return self
-                .put_anew(
-                    &mut known,
-                    &definitions,
-                    plan,
-                    reset,
-                    Beside { together: &[], anew: &planned.jobs },
-                )
-                .await;
+            let plan = JobPlan { leaves_older_states: how.upgrade, ..plan.clone() };
+            let beside = Beside { anew: &planned.jobs, ..Beside::default() };
+            return self.put_anew(&mut known, &definitions, &plan, how.reset, beside).await;
         }
         if let Some(refused) = planned.refused.iter().find(|job| job.name == name) {
             if !self.runs(name) {
@@ -156,40 +159,48 @@ impl Live {
         Err(ControlError::Unknown(names.chain(planned.refused.iter().map(|job| job.name.clone())).collect()))
     }
 
-    /// Plans one job as it is known.
-    async fn plan(&self, known: &Known, definition: Definition) -> Result<JobPlan, RefusedJob> {
-        let plugins = self.0.opened.plugins.clone();
+    /// Plans one job as it is known; with that, where it goes on with versions of plugins that are not active, the plan with
+    /// these.
+    async fn plan(
+        &self,
+        known: &Known,
+        definition: Definition,
+    ) -> Result<(JobPlan, Option<JobPlan>), RefusedJob> {
+        let (plugins, store) = (self.0.opened.plugins.clone(), self.0.opened.store.clone());
         let names: Vec<String> = known.definitions.keys().cloned().collect();
         let name = definition.job.name.clone();
+        let refused = |name: &str, reason: String| RefusedJob {
+            name: name.to_owned(),
+            reasons: vec![reason],
+            lacks: Lacks::default(),
+            for_training: false,
+        };
         let planned = tokio::task::spawn_blocking(move || {
-            plan_job(&definition.job, &definition.streams, &names, &*plugins)
+            let head = store.head().map_err(|error| refused(&definition.job.name, error.to_string()))?;
+            let made = StateOf::Commit(head.as_ref(), &[]);
+            versions::plan_one(&definition.job, &definition.streams, &names, &plugins, made)
         });
-        match planned.await {
-            Ok(planned) => {
-                planned.map_err(|(refused, _)| refused).and_then(|(plan, _)| definitions::to_run(plan))
-            }
-            Err(panic) => Err(RefusedJob {
-                name,
-                reasons: vec![format!("planning it panicked: {panic}; this is a fault of weir's own")],
-                lacks: Vec::new(),
-                for_training: false,
-            }),
-        }
+        planned.await.unwrap_or_else(|panic| {
+            Err(refused(&name, format!("planning it panicked: {panic}; this is a fault of weir's own")))
+        })
     }
 
-    /// Reads and plans the project's files as they are now.
-    async fn read(&self) -> Result<(Definitions, Planned), Failure> {
+    /// Reads and plans the project's files as they are now; what the state of these jobs says counts for nothing.
+    async fn read(&self, dropped: Vec<String>) -> Result<(Definitions, Planned), Failure> {
         let opened = &self.0.opened;
         let (folder, clock, plugins) = (opened.folder.clone(), opened.clock.clone(), opened.plugins.clone());
+        let store = opened.store.clone();
         let read = tokio::task::spawn_blocking(move || {
             let project = Project::read(&folder)?;
             let checked = definitions::check(&project, clock.clone());
             for error in plugins.load_project_plugins(&project.plugins()).err().unwrap_or_default() {
                 tracing::error!("{error}");
             }
-            let planned = definitions::plan(&folder, &checked, &*plugins, clock);
+            let head = store.head()?;
+            let made = StateOf::Commit(head.as_ref(), &dropped);
+            let Versioned { planned, newer } = versions::plan(&folder, &checked, &plugins, &clock, made);
             let texts = project.texts(&checked);
-            Ok((Definitions { checked, texts }, definitions::all_to_run(planned)))
+            Ok((Definitions { checked, texts, newer }, definitions::all_to_run(planned)))
         });
         read.await.map_err(|panic| Failure::weir(format!("reading the definitions panicked: {panic}")))?
     }
@@ -206,7 +217,8 @@ impl Live {
         let (older, texts) =
             (known.definitions.get(&plan.name).cloned(), known.texts.get(&plan.name).cloned());
         known.learn(&plan.name, definitions);
-        let outcome = self.put(known, plan, reset, beside).await;
+        let newer = definitions.newer.get(&plan.name);
+        let outcome = self.put(known, (plan, newer), reset, beside).await;
         if outcome.is_err()
             && self.runs(&plan.name)
             && let Some(older) = older
@@ -218,11 +230,12 @@ impl Live {
     }
 
     /// Lets a plan run in place of what runs under its name, unless the state does not fit it, or other jobs than
-    /// those that are planned anew together with it read its stream by another definition.
+    /// those that are planned anew together with it read its stream by another definition. Where it goes on with versions of
+    /// plugins that are not active, the newer plan has these, and runs if they take over the state.
     async fn put(
         &self,
         known: &mut Known,
-        plan: &JobPlan,
+        (plan, newer): (&JobPlan, Option<&JobPlan>),
         reset: bool,
         beside: Beside<'_>,
     ) -> Result<(), ControlError> {
@@ -260,7 +273,9 @@ impl Live {
             for input in &plan.inputs {
                 self.0.streams.put(spec::entry(opened, &input.stream, &running.logs)?);
             }
-            wiring::start_job(opened, running, plan, Mode::Live).map_err(wiring::Unstarted::failure)
+            let is_as_it_was = beside.is_as_it_was && !reset;
+            let how = if is_as_it_was { Start::After } else { Start::Anew(Mode::Live) };
+            start_newest(opened, running, (plan, newer), how).await.map_err(wiring::Unstarted::failure)
         };
         match started.await {
             Ok(()) => {
@@ -269,7 +284,9 @@ impl Live {
                     self.fill(known, plan, head);
                 }
                 known.waiting.remove(&plan.name);
-                tracing::info!(job = plan.name, definition = plan.definition, "job started");
+                let started = self.0.running.engine.job(&plan.name);
+                let definition = started.map(|job| job.plan().definition.clone());
+                tracing::info!(job = plan.name, definition, "job started");
                 Ok(())
             }
             Err(failure) => {
@@ -344,7 +361,7 @@ impl Live {
 
 impl Known {
     /// Takes over how a job is defined now.
-    fn learn(&mut self, name: &str, Definitions { checked, texts }: &Definitions) {
+    fn learn(&mut self, name: &str, Definitions { checked, texts, .. }: &Definitions) {
         self.texts.extend(texts.get(name).map(|texts| (name.to_owned(), texts.clone())));
         match definitions_of(checked).remove(name) {
             Some(definition) => self.definitions.insert(name.to_owned(), definition),
@@ -383,15 +400,19 @@ fn in_words(error: &ControlError) -> String {
 /// Requests come on other threads than those that jobs must be started on.
 #[async_trait::async_trait]
 impl weir_serve::Control for Live {
-    async fn restart(&self, job: &str, reset: bool) -> Result<(), ControlError> {
+    async fn restart(&self, job: &str, how: Restart) -> Result<(), ControlError> {
         let (live, job) = (self.clone(), job.to_owned());
-        let done = self.0.threads.spawn(async move { Live::restart(&live, &job, reset).await }).await;
+        let done = self.0.threads.spawn(async move { Live::restart(&live, &job, how).await }).await;
         done.unwrap_or_else(|panic| Err(failed(&Failure::weir(format!("restarting panicked: {panic}")))))
     }
 
-    async fn plugins_changed(&self) -> Vec<PluginEffect> {
-        let live = self.clone();
-        let done = self.0.threads.spawn(async move { Live::plugins_changed(&live).await }).await;
+    async fn needs(&self, plugin: &str) -> Result<BTreeMap<String, String>, ControlError> {
+        Live::needs(self, plugin).await.map_err(|failure| failed(&failure))
+    }
+
+    async fn plugin_changed(&self, plugin: &str) -> Vec<PluginEffect> {
+        let (live, plugin) = (self.clone(), plugin.to_owned());
+        let done = self.0.threads.spawn(async move { Live::plugin_changed(&live, &plugin).await }).await;
         done.unwrap_or_else(|panic| {
             tracing::error!(%panic, "applying a plugin panicked: this is a fault of weir's own");
             Vec::new()

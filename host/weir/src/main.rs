@@ -27,6 +27,7 @@ mod templates;
 mod training;
 mod trainings;
 mod trying;
+mod versions;
 mod wiring;
 
 use std::process::ExitCode;

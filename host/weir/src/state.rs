@@ -38,50 +38,63 @@ pub(crate) enum StateCheck {
     },
 }
 
-/// Compares plans with the state in a project's data folder.
-pub(crate) fn check(
-    project: &Project,
-    server: &ServerDefinition,
-    plans: &[JobPlan],
-    kinds: &RegisteredKinds,
-) -> Result<StateCheck, Failure> {
+/// A project's stored state, as it is looked at.
+#[derive(Debug)]
+pub(crate) enum StateLook {
+    /// There is none, or it was not looked at.
+    Nothing(StateCheck),
+    /// Its newest commit, and where rows wait for sinks.
+    Head(Option<Commit>, PathBuf),
+}
+
+/// Looks at the state in a project's data folder.
+pub(crate) fn look(project: &Project, server: &ServerDefinition) -> Result<StateLook, Failure> {
     let data_dir = project.folder().join(&server.data_dir);
     let (folder, outboxes) = (data_dir.join("state"), outboxes(&data_dir));
     let unable =
         |error: std::io::Error| Failure::external(format!("cannot copy the state to look at it: {error}"));
+    let not_seen = |reason: String| Ok(StateLook::Nothing(StateCheck::NotSeen(reason)));
     let into = tempfile::tempdir().map_err(unable)?;
     match weir_store::copy(&folder, into.path(), COPY_LIMIT_BYTES) {
-        Ok(Copied::Empty) => Ok(StateCheck::None),
-        Ok(Copied::TooLarge { bytes }) => Ok(StateCheck::NotSeen(format!(
+        Ok(Copied::Empty) => Ok(StateLook::Nothing(StateCheck::None)),
+        Ok(Copied::TooLarge { bytes }) => not_seen(format!(
             "the state has {} MiB, and more than {} MiB are not copied to be looked at; `weir serve` says whether it fits",
             bytes >> 20,
             COPY_LIMIT_BYTES >> 20
-        ))),
-        Ok(Copied::Whole) => {
-            let head = head(into.path())?;
-            let (mut unfit, mut edits) = (Vec::new(), BTreeMap::new());
-            let (mut left, mut hidden) = (Vec::new(), Vec::new());
-            for (plan, head) in plans.iter().filter_map(|plan| Some((plan, head.as_ref()?))) {
-                let (job, sinks) = (&plan.name, kinds.sink_identities(plan));
-                // Where the state does not fit, that is what is said.
-                let rows = left_rows(plan, head, &sinks).unwrap_or_default();
-                left.extend(rows.iter().map(|rows| format!("job `{job}`: {rows}")));
-                let rows = hidden_rows(plan, head, &outboxes, &sinks).unwrap_or_default();
-                hidden.extend(rows.iter().map(|rows| format!("job `{job}`: {rows}")));
-                match state_edit(plan, head) {
-                    Ok(edit) => edits.extend(edit.map(|edit| (plan.name.clone(), edit))),
-                    Err(error) => unfit.push(error.to_string()),
-                }
-            }
-            Ok(StateCheck::Seen { unfit, edits, left, hidden })
-        }
-        Err(StoreError::Locked { .. }) => Ok(StateCheck::NotSeen(
+        )),
+        Ok(Copied::Whole) => Ok(StateLook::Head(head(into.path())?, outboxes)),
+        Err(StoreError::Locked { .. }) => not_seen(
             "a running server has the state open, so whether the jobs still fit it was not checked: one whose query or \
              stream has changed may not, and would fail at the next start; `weir restart JOB` checks one: it takes its \
              changed definition if that fits, and else runs on as it is"
                 .to_owned(),
-        )),
+        ),
         Err(error) => Err(error.into()),
+    }
+}
+
+impl StateLook {
+    /// Compares plans with it.
+    pub(crate) fn check(self, plans: &[JobPlan], kinds: &RegisteredKinds) -> StateCheck {
+        let (head, outboxes) = match self {
+            StateLook::Nothing(said) => return said,
+            StateLook::Head(head, outboxes) => (head, outboxes),
+        };
+        let (mut unfit, mut edits) = (Vec::new(), BTreeMap::new());
+        let (mut left, mut hidden) = (Vec::new(), Vec::new());
+        for (plan, head) in plans.iter().filter_map(|plan| Some((plan, head.as_ref()?))) {
+            let (job, sinks) = (&plan.name, kinds.sink_identities(plan));
+            // Where the state does not fit, that is what is said.
+            let rows = left_rows(plan, head, &sinks).unwrap_or_default();
+            left.extend(rows.iter().map(|rows| format!("job `{job}`: {rows}")));
+            let rows = hidden_rows(plan, head, &outboxes, &sinks).unwrap_or_default();
+            hidden.extend(rows.iter().map(|rows| format!("job `{job}`: {rows}")));
+            match state_edit(plan, head) {
+                Ok(edit) => edits.extend(edit.map(|edit| (plan.name.clone(), edit))),
+                Err(error) => unfit.push(error.to_string()),
+            }
+        }
+        StateCheck::Seen { unfit, edits, left, hidden }
     }
 }
 

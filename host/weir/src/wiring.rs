@@ -6,6 +6,7 @@
 use crate::definitions;
 use crate::failure::Failure;
 use crate::project::Project;
+use crate::versions::{self, StateOf, Versioned};
 use crate::{log, plugins, state};
 use hubs::Hubs;
 use kept::{KeptDefinitions, Texts};
@@ -14,19 +15,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use taking_over::{Start, start_newest};
 use tokio::runtime::Handle;
 use weir_connect::StateMark;
 use weir_connectors::http::IngestLogs;
 use weir_engine::{
     DeadLetters, Engine, EngineError, Listing, Mode, Refusal, Settings, begins_with_past, filling_name,
-    is_declined, lacks_past, revised_up_to, runs_by,
+    fills, is_declined, lacks_past, revised_up_to, runs_by,
 };
 use weir_event::suggestion::instead_of;
 use weir_event::{Clock, Ticks};
 use weir_plan::{Checked, JobPlan, ServerDefinition};
 use weir_plugin::{PluginError, PluginRegistry};
 use weir_project::{Planned, RefusedJob};
-use weir_serve::Streams;
+use weir_serve::{Streams, older_versions};
 use weir_store::{CheckpointStore, Commit, LastingStore, StoreOptions};
 
 /// How a project is opened.
@@ -50,6 +52,8 @@ pub(crate) struct Opened {
     /// The definitions, as they were read.
     pub(crate) checked: Checked,
     pub(crate) plans: Vec<JobPlan>,
+    /// Of jobs that go on with versions of plugins that are not active, plans with these.
+    pub(crate) newer: BTreeMap<String, JobPlan>,
     /// Of jobs that go on by their earlier definitions, the plans that are changed to when they have the past.
     pub(crate) awaited: BTreeMap<String, JobPlan>,
     /// The texts of each job's definition, as they were read, and where those are kept by which jobs run.
@@ -96,7 +100,9 @@ pub(crate) fn open(folder: &Path, opening: &Opening, clock: Arc<dyn Clock>) -> R
     let marks = state::marks(project.folder(), &data_dir, &checked, clock.clone());
     let store = open_store(&data_dir, &server, opening.accept_older, marks)?;
     let (plugins, refused_plugins) = plugins::open(&project, &server, &data_dir, clock.clone())?;
-    let planned = definitions::plan(project.folder(), &checked, &*plugins, clock.clone());
+    let head = store.head()?;
+    let made = StateOf::Commit(head.as_ref(), &opening.reset);
+    let Versioned { planned, mut newer } = versions::plan(project.folder(), &checked, &plugins, &clock, made);
     if opening.all_or_none || is_hopeless(&planned) {
         definitions::errors(&planned, &refused_plugins)?;
     }
@@ -114,10 +120,10 @@ pub(crate) fn open(folder: &Path, opening: &Opening, clock: Arc<dyn Clock>) -> R
     let kept = KeptDefinitions::of(&data_dir);
     let mut awaited = BTreeMap::new();
     if !opening.all_or_none {
-        let head = store.head()?;
-        for plan in planned.jobs.iter_mut().filter(|plan| is_to_fill(plan, head.as_ref())) {
-            if let Some(earlier) = earlier(&project, &kept, plan, &plugins, &clock)
-                && runs_by(&earlier, head.as_ref())
+        let head = head.as_ref();
+        for plan in planned.jobs.iter_mut().filter(|plan| is_to_fill(plan, head)) {
+            if let Some(earlier) = earlier(&project, &kept, plan, &plugins, (&clock, head))
+                && runs_by(&earlier, head)
             {
                 tracing::info!(
                     job = plan.name,
@@ -126,6 +132,8 @@ pub(crate) fn open(folder: &Path, opening: &Opening, clock: Arc<dyn Clock>) -> R
                 awaited.insert(plan.name.clone(), std::mem::replace(plan, earlier));
             }
         }
+        awaited.extend(newer.values().filter_map(|plan| upgrade(plan, head)));
+        newer.retain(|job, _| !awaited.contains_key(job));
     }
     let shards = opening.shards.or(server.shards).map_or_else(crate::runtime::cores, usize::from);
     Ok(Opened {
@@ -134,6 +142,7 @@ pub(crate) fn open(folder: &Path, opening: &Opening, clock: Arc<dyn Clock>) -> R
         kept,
         checked,
         plans: planned.jobs,
+        newer,
         awaited,
         refused: planned.refused,
         plugins,
@@ -153,18 +162,26 @@ fn is_to_fill(plan: &JobPlan, head: Option<&Commit>) -> bool {
     lacks_past(plan, head) && !is_declined(plan, head)
 }
 
+/// The plan with newer versions of plugins that is made beside a job, where somebody had asked for that.
+fn upgrade(plan: &JobPlan, head: Option<&Commit>) -> Option<(String, JobPlan)> {
+    let has_begun = head.is_some_and(|head| head.jobs.contains_key(&filling_name(&plan.name)));
+    let plan = JobPlan { leaves_older_states: true, ..plan.clone() };
+    (has_begun && fills(&plan, head)).then(|| (plan.name.clone(), plan))
+}
+
 /// A job's plan by the definition that it ran by, where that is kept and is another one.
 fn earlier(
     project: &Project,
     kept: &KeptDefinitions,
     plan: &JobPlan,
     plugins: &PluginRegistry,
-    clock: &Arc<dyn Clock>,
+    (clock, head): (&Arc<dyn Clock>, Option<&Commit>),
 ) -> Option<JobPlan> {
     let project = project.with_files(kept.texts(&plan.name)?);
     let checked = definitions::check(&project, clock.clone());
-    let planned =
-        definitions::all_to_run(definitions::plan(project.folder(), &checked, plugins, clock.clone()));
+    let made = StateOf::Commit(head, &[]);
+    let Versioned { planned, .. } = versions::plan(project.folder(), &checked, plugins, clock, made);
+    let planned = definitions::all_to_run(planned);
     let earlier = planned.jobs.into_iter().find(|earlier| earlier.name == plan.name);
     earlier.filter(|earlier| earlier.definition != plan.definition)
 }
@@ -305,7 +322,8 @@ pub(crate) async fn start(
     }
     let mut failures = Vec::new();
     for plan in &opened.plans {
-        if let Err(unstarted) = start_job(opened, &running, plan, mode) {
+        let both = (plan, opened.newer.get(&plan.name));
+        if let Err(unstarted) = start_newest(opened, &running, both, Start::Anew(mode)).await {
             failures.push((plan.name.clone(), unstarted));
         }
     }
@@ -379,7 +397,7 @@ impl Unstarted {
     }
 }
 
-/// Starts one job. To be called inside the engine's runtime.
+/// Starts one job as it is planned. To be called inside the engine's runtime.
 pub(crate) fn start_job(
     opened: &Opened,
     running: &Running,
@@ -387,13 +405,27 @@ pub(crate) fn start_job(
     mode: Mode,
 ) -> Result<(), Unstarted> {
     let spec = job_spec(opened, running, plan, mode).map_err(Unstarted::Parts)?;
-    running.engine.start(spec).map(drop).map_err(Unstarted::Engine)
+    running.engine.start(spec).map(drop).map_err(Unstarted::Engine)?;
+    tell_of_versions(opened, plan);
+    Ok(())
 }
 
 /// Starts one job in the place of one that has stopped; lookups go on meanwhile.
 pub(crate) fn succeed(opened: &Opened, running: &Running, plan: &JobPlan) -> Result<(), Unstarted> {
     let spec = job_spec(opened, running, plan, Mode::Live).map_err(Unstarted::Parts)?;
-    running.engine.succeed(spec).map(drop).map_err(Unstarted::Engine)
+    running.engine.succeed(spec).map(drop).map_err(Unstarted::Engine)?;
+    tell_of_versions(opened, plan);
+    Ok(())
+}
+
+/// Says with which versions of plugins a job runs that are not the active ones, and keeps it for whoever cannot look.
+fn tell_of_versions(opened: &Opened, plan: &JobPlan) {
+    for older in older_versions(plan, &opened.plugins) {
+        tracing::info!(job = plan.name, plugin = older.plugin, "{}", older.told);
+    }
+    if let Err(failure) = opened.kept.keep_versions(plan) {
+        tracing::warn!(job = plan.name, "with which versions of plugins it runs is not kept: {failure}");
+    }
 }
 
 /// The streams as HTTP sees them.
@@ -416,5 +448,6 @@ fn forget_guests_at_barriers(plugins: Arc<PluginRegistry>, every: Duration, cloc
 pub(crate) mod hubs;
 pub(crate) mod kept;
 pub(crate) mod spec;
+pub(crate) mod taking_over;
 #[cfg(test)]
 mod tests;

@@ -117,6 +117,7 @@ impl StoredShape {
             keeps_rows: matched.keeps_rows,
             aggregates: matched.aggregates.clone(),
             columns: matched.columns.clone(),
+            made_by: Vec::new(),
         };
         let edit = Edit::new(&stage.spec, origins).ok_or_else(damaged)?;
         let is_as_it_was = |now: &StoredAggregate| {
@@ -145,7 +146,7 @@ impl StoredShape {
     }
 
     /// Whether blocks are written alike, and rows are kept as far back.
-    fn has_names_of(&self, other: &StoredShape) -> bool {
+    pub(super) fn has_names_of(&self, other: &StoredShape) -> bool {
         let aggregates = |shape: &StoredShape| -> Vec<(String, String)> {
             shape.aggregates.iter().map(|it| (it.name.clone(), it.frame.clone())).collect()
         };

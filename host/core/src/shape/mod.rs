@@ -1,9 +1,10 @@
 //! The shape of stored state: what its blocks hold, by name, and since when. It is stored beside the state, so that an
-//! edited query finds in it what it still has (`edit.rs`).
+//! edited query finds in it what it still has (`edit.rs`), and another version of a plugin what it takes over (`migrate.rs`).
 //!
 //! Knows plans and what timelines store. Must not know where state is kept, or how a plan came about.
 
 mod edit;
+mod migrate;
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use weir_plan::{Ground, JobPlan, KeyedStage};
 use weir_timeline::{Bounds, Frames, Kind, OverFrame, StageSpec};
 
 pub use edit::{EditTime, Edited};
+pub use migrate::{Migrated, block_of, takes_over};
 
 /// What stored state consists of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -182,6 +182,8 @@ pub(crate) fn plan() -> JobPlan {
         features: Vec::new(),
         transform: weir_plan::Transform::default(),
         decoders: std::collections::BTreeMap::new(),
+        versions: Vec::new(),
+        leaves_older_states: false,
         late: Late { policy: LatePolicy::Correct, allow: seconds(3600) },
         emit: Emit::Close,
         stale_after: None,

@@ -3,7 +3,7 @@
 
 use super::node::{Node, Place, Value};
 use super::report::{Mapping, Report};
-use super::{Context, bootstrap, connectors, features, keys, names, query, transform};
+use super::{Context, bootstrap, connectors, features, keys, names, pins, query, transform};
 use crate::definition::{JobDefinition, StreamOrigin};
 use crate::job_plan::{Bootstrap, Emit, Late, LatePolicy, SinkPlan};
 use std::collections::BTreeMap;
@@ -42,6 +42,7 @@ pub(super) fn read(
     let bootstrap = keys.take("bootstrap").map(|node| bootstrap::read(node, &sinks, report));
     let origin = keys.take("stream").and_then(|node| origin(node, context, report));
     let tail = keys.take("tail").and_then(|node| tail(node, report));
+    let pins = keys.take("plugins").map(|node| pins::read(node, report));
     refuse_what_waits(&mut keys, report);
     keys.finish("", report);
 
@@ -63,6 +64,8 @@ pub(super) fn read(
         bootstrap: bootstrap.unwrap_or(Some(Bootstrap::default()))?,
         sinks,
         origin,
+        pins: pins.unwrap_or_default(),
+        state_made_by: BTreeMap::new(),
         masks: report.masks(),
     })
 }

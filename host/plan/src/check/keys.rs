@@ -342,6 +342,13 @@ pub(super) const JOB: &[KeyDoc] = &[
     ),
     KeyDoc::new("history", "duration", "as late.allow", "how far back a lookup's `as_of` reaches"),
     KeyDoc::new(
+        "plugins",
+        "{NAME: VERSION or active, ..}",
+        "{}",
+        "versions of plugins whose functions the job calls, whichever are active; of a plugin that does not stand here it is the \
+         active one",
+    ),
+    KeyDoc::new(
         "retention",
         "duration or {}",
         "{}",

@@ -15,6 +15,7 @@ mod job;
 mod keys;
 mod names;
 mod node;
+mod pins;
 mod query;
 mod report;
 mod server;

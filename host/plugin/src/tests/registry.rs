@@ -7,7 +7,6 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use weir_event::{Fault, ManualClock};
-use weir_plan::FunctionCatalog;
 
 fn open(folder: &Path) -> PluginRegistry {
     PluginRegistry::open(folder, limits(), CompileWith::InProcess, Arc::new(ManualClock::default())).unwrap()
@@ -25,24 +24,24 @@ fn the_same_bytes_are_the_same_version_and_survive_a_restart() {
     let first = registry.admit_and_store("one", &variant(1)).unwrap();
     assert_eq!((first.version.version, first.version.sha256.len()), (1, 64));
     assert_eq!(first.version.exports, ["scalar f(x double) -> double"]);
-    assert!(registry.scalar("job", "f").is_none(), "storing is not activating");
+    assert!(registry.active().scalar("job", "f").is_none(), "storing is not activating");
     assert_eq!(registry.admit_and_store("one", &variant(2)).unwrap().version.version, 2);
     assert_eq!(registry.admit_and_store("one", &variant(1)).unwrap(), first);
     registry.activate("one", 1).unwrap();
-    let identity = registry.scalar("job", "f").unwrap().identity().to_owned();
+    let identity = registry.active().scalar("job", "f").unwrap().identity().to_owned();
     assert!(identity.ends_with(&first.version.sha256));
     registry.activate("one", 2).unwrap();
-    assert_ne!(registry.scalar("job", "f").unwrap().identity(), identity);
+    assert_ne!(registry.active().scalar("job", "f").unwrap().identity(), identity);
     drop(registry);
 
     let registry = open(folder.path());
     let status = registry.list();
     assert_eq!((status.len(), status[0].active, status[0].versions.len()), (1, Some(2), 2));
-    assert_ne!(registry.scalar("job", "f").unwrap().identity(), identity);
+    assert_ne!(registry.active().scalar("job", "f").unwrap().identity(), identity);
     assert_eq!(registry.rollback("one").unwrap(), 1);
-    assert_eq!(registry.scalar("job", "f").unwrap().identity(), identity);
+    assert_eq!(registry.active().scalar("job", "f").unwrap().identity(), identity);
     assert!(registry.rollback("one").unwrap_err().to_string().contains("no other version"));
-    assert_eq!(registry.scalar_names(), ["f"]);
+    assert_eq!(registry.active().scalar_names(), ["f"]);
 }
 
 #[test]
@@ -52,7 +51,7 @@ fn each_job_has_an_account_for_as_long_as_it_has_a_plan() {
     registry.admit_and_store("one", &variant(1)).unwrap();
     registry.activate("one", 1).unwrap();
     let call = |job: &str| {
-        let function = registry.scalar(job, "f").unwrap();
+        let function = registry.active().scalar(job, "f").unwrap();
         function.call(&[Arc::new(Float64Array::from(vec![1.0]))], 1).unwrap();
         function
     };
@@ -102,6 +101,7 @@ fn what_is_not_there_is_named() {
     );
     assert!(
         registry
+            .active()
             .aggregate("job", "g", &[], &[])
             .unwrap_err()
             .contains("no active plugin has an aggregate `g`")
@@ -118,18 +118,26 @@ fn project_files_become_active_when_they_change() {
     fs::write(project.path().join("README.md"), "no plugin").unwrap();
     let taken = registry.load_project_plugins(project.path()).unwrap();
     assert_eq!(taken.iter().map(|stored| stored.name.as_str()).collect::<Vec<_>>(), ["one", "sum"]);
-    assert!(registry.has_aggregate("g") && registry.aggregate_names() == ["g"]);
-    let first = registry.scalar("job", "f").unwrap().identity().to_owned();
+    assert!(registry.active().has_aggregate("g") && registry.active().aggregate_names() == ["g"]);
+    let first = registry.active().scalar("job", "f").unwrap().identity().to_owned();
 
     registry.admit_and_store("one", &variant(2)).unwrap();
     registry.activate("one", 2).unwrap();
     registry.load_project_plugins(project.path()).unwrap();
-    assert_ne!(registry.scalar("job", "f").unwrap().identity(), first, "what was activated since stays");
+    assert_ne!(
+        registry.active().scalar("job", "f").unwrap().identity(),
+        first,
+        "what was activated since stays"
+    );
     fs::write(project.path().join("one.wasm"), variant(3)).unwrap();
     registry.load_project_plugins(project.path()).unwrap();
     fs::write(project.path().join("one.wasm"), variant(1)).unwrap();
     registry.load_project_plugins(project.path()).unwrap();
-    assert_eq!(registry.scalar("job", "f").unwrap().identity(), first, "a file put back is a change");
+    assert_eq!(
+        registry.active().scalar("job", "f").unwrap().identity(),
+        first,
+        "a file put back is a change"
+    );
 
     fs::write(project.path().join("bad.wasm"), "text").unwrap();
     fs::write(project.path().join("worse.wasm"), "").unwrap();

@@ -9,7 +9,7 @@ use weir_plan::{BuiltIns, ScalarFunction};
 const STREAM: &str =
     "fields: {user_id: string, n: bigint, at: timestamp}\nevent_time: at\nsource: {http: {}}\n";
 
-fn planned(texts: &[(&str, &str)], functions: &dyn FunctionCatalog) -> Planned {
+fn planned(texts: &[(&str, &str)], functions: &dyn JobCatalogs) -> Planned {
     plan(&texts.iter().copied().collect(), &|_: &str| None, &AnyConnectors, functions)
 }
 
@@ -103,7 +103,7 @@ fn a_job_that_lacks_a_function_says_which_and_planning_stays_on_its_caller_s_thr
     let asked = Asked(Mutex::default());
     let job = "query: SELECT distance_km(n, n), distance_km(n, 1), rank_of(n) FROM rides\n";
     let planned = planned(&[("streams/rides.yaml", STREAM), ("jobs/j.yaml", job)], &asked);
-    assert_eq!(planned.refused[0].lacks, ["distance_km", "rank_of"]);
+    assert_eq!(planned.refused[0].lacks.functions, ["distance_km", "rank_of"]);
     let threads = asked.0.into_inner().unwrap();
     assert!(!threads.is_empty() && threads.iter().all(|id| *id == thread::current().id()), "{threads:?}");
 }

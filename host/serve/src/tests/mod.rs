@@ -14,6 +14,7 @@ use http_body_util::BodyExt;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 use weir_connect::{CpuTime, NoMark};
@@ -157,6 +158,8 @@ fn plan(stream: &Arc<StreamDefinition>) -> JobPlan {
         }],
         transform: weir_plan::Transform::default(),
         decoders: std::collections::BTreeMap::new(),
+        versions: Vec::new(),
+        leaves_older_states: false,
         late: Late { policy: LatePolicy::Correct, allow: Span::from_millis(3_600_000) },
         emit: Emit::Close,
         stale_after: None,
@@ -171,7 +174,7 @@ struct NoControl;
 
 #[async_trait::async_trait]
 impl Control for NoControl {
-    async fn restart(&self, job: &str, _reset: bool) -> Result<(), ControlError> {
+    async fn restart(&self, job: &str, _: Restart) -> Result<(), ControlError> {
         match job {
             "rides_per_user" => {
                 Err(ControlError::Refused(vec!["jobs/rides_per_user.yaml:1:1: bad".to_owned()]))
@@ -180,7 +183,11 @@ impl Control for NoControl {
         }
     }
 
-    async fn plugins_changed(&self) -> Vec<PluginEffect> {
+    async fn needs(&self, _: &str) -> Result<BTreeMap<String, String>, ControlError> {
+        Ok(BTreeMap::new())
+    }
+
+    async fn plugin_changed(&self, _: &str) -> Vec<PluginEffect> {
         Vec::new()
     }
 }

@@ -295,6 +295,8 @@ fn job(text: &str) -> JobDefinition {
         bootstrap: weir_plan::Bootstrap::default(),
         sinks: Vec::new(),
         origin: None,
+        pins: std::collections::BTreeMap::new(),
+        state_made_by: std::collections::BTreeMap::new(),
         masks: Masks::default(),
     }
 }

@@ -48,6 +48,7 @@ pub(crate) mod examples;
 #[cfg(test)]
 mod laws;
 
+use crate::migration::StateMaker;
 use arrow_array::{Array, ArrayRef};
 use arrow_schema::DataType;
 use std::any::Any;
@@ -122,6 +123,17 @@ pub trait Aggregate: Debug + Send + Sync {
     /// Set if the value is a choice among the frame's rows: an `OVER` then takes it from its row log directly.
     fn selection(&self) -> Option<Selection> {
         None
+    }
+    /// Whether it makes states of its own of those that another version of it has made.
+    fn migrates(&self) -> bool {
+        false
+    }
+    /// States of its own, one for each of those that another version of it has made; all as [`States::encode`] writes them.
+    ///
+    /// # Errors
+    /// If it does not take them over: all stay as they are.
+    fn migrate(&self, _from: &StateMaker, _states: &[&[u8]]) -> Result<Vec<Vec<u8>>, AggregateError> {
+        Err(AggregateError::takes_nothing_over())
     }
 }
 
@@ -309,6 +321,11 @@ pub enum AggregateError {
 }
 
 impl AggregateError {
+    /// Of what makes no states of those of other versions.
+    pub(crate) fn takes_nothing_over() -> AggregateError {
+        AggregateError::Broken("it takes over no states of other versions".to_owned())
+    }
+
     pub(crate) fn other_kind() -> AggregateError {
         AggregateError::Broken("states of different aggregates were put together".to_owned())
     }

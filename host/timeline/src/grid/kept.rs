@@ -13,6 +13,7 @@ use crate::answer::{Block, BlockSink, Slot};
 use crate::bytes::{self, Reader};
 use crate::geometry::WindowName;
 use crate::marks::Marks;
+use crate::migration::Migrating;
 use crate::slots::{ByNumber, Slots};
 use crate::spec::AggregateSpec;
 use crate::state_origins::StateOrigins;
@@ -260,13 +261,13 @@ fn take_rank(reader: &mut Reader<'_>) -> Option<Rank> {
 }
 
 /// A stored state of a window with those of other aggregates.
-pub(crate) fn restated(stored: &[u8], states: &StateOrigins) -> Option<Vec<u8>> {
+pub(crate) fn restated(stored: &[u8], states: &StateOrigins, migrating: &mut Migrating) -> Option<Vec<u8>> {
     let mut reader = Reader::new(stored);
     reader.byte().filter(|format| FORMATS.contains(format))?;
     reader.unsigned()?;
     reader.signed()?;
     let mut out = reader.read_of(stored).to_vec();
-    states.copy(&mut reader, 1, &mut out)?;
+    states.copy(&mut reader, 1, migrating, &mut out)?;
     out.extend_from_slice(reader.rest());
     Some(out)
 }

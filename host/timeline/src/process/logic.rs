@@ -5,6 +5,7 @@
 //! key's events and from the moments at which its timers fire. Must not know where states are kept.
 
 use crate::aggregate::AggregateError;
+use crate::migration::StateMaker;
 use arrow_array::ArrayRef;
 use arrow_schema::DataType;
 use std::fmt::Debug;
@@ -81,4 +82,15 @@ pub trait KeyedLogic: Debug + Send + Sync {
     fn misbehaved(&self, _reason: &str) {}
     /// Fires the timers of keys, which all have one. A timer that this sets is later than the one that fires.
     fn on_timers(&self, keys: Turn<'_>) -> Result<Progress, AggregateError>;
+    /// Whether it makes states of its own of those that another version of it has made.
+    fn migrates(&self) -> bool {
+        false
+    }
+    /// States of its own, one for each of those that another version of it has made.
+    ///
+    /// # Errors
+    /// If it does not take them over: all stay as they are.
+    fn migrate(&self, _from: &StateMaker, _states: &[&[u8]]) -> Result<Vec<Vec<u8>>, AggregateError> {
+        Err(AggregateError::takes_nothing_over())
+    }
 }

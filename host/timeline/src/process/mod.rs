@@ -21,6 +21,8 @@ mod row;
 mod settle;
 mod stored;
 
+pub(crate) use stored::restated;
+
 use crate::aggregate::AggregateError;
 use crate::answer::Slot;
 use crate::feed::{Feed, Feeder};

@@ -8,6 +8,7 @@ use super::memory::Memory;
 use super::{Held, ProcessStage, Returned};
 use crate::answer::{Block, BlockSink, DecodeError, Slot};
 use crate::bytes::{self, Reader};
+use crate::migration::Migrating;
 use crate::slots::Slots;
 use arrow_schema::DataType;
 
@@ -103,16 +104,33 @@ impl ProcessStage {
 }
 
 fn encode(held: &Held, due: Option<i64>) -> Vec<u8> {
+    written(&held.base, held.ahead.as_deref(), due, &held.returned)
+}
+
+/// A stored memory with states that another version of its logic makes of those in it.
+pub(crate) fn restated(stored: &[u8], types: &[DataType], migrating: &mut Migrating) -> Option<Vec<u8>> {
+    let StoredMemory { mut base, mut ahead, due, returned } = decode(stored, types)?;
+    for memory in std::iter::once(&mut base).chain(ahead.as_deref_mut()) {
+        // Of a key of which nothing has happened there is nothing to make.
+        if !memory.state.is_empty() {
+            let state = migrating.state(0, &memory.state)?.into_owned();
+            memory.state = state.into();
+        }
+    }
+    Some(written(&base, ahead.as_deref(), due, &returned))
+}
+
+fn written(base: &Memory, ahead: Option<&Memory>, due: Option<i64>, returned: &[Returned]) -> Vec<u8> {
     let mut out = vec![VERSION];
-    held.base.encode(&mut out);
-    out.push(u8::from(held.ahead.is_some()));
-    if let Some(ahead) = &held.ahead {
+    base.encode(&mut out);
+    out.push(u8::from(ahead.is_some()));
+    if let Some(ahead) = ahead {
         ahead.encode(&mut out);
     }
     out.push(u8::from(due.is_some()));
     due.iter().for_each(|due| bytes::put_signed(*due, &mut out));
-    bytes::put_unsigned(held.returned.len() as u64, &mut out);
-    for Returned { time, number, hash } in &held.returned {
+    bytes::put_unsigned(returned.len() as u64, &mut out);
+    for Returned { time, number, hash } in returned {
         bytes::put_signed(*time, &mut out);
         bytes::put_unsigned(u64::from(*number), &mut out);
         out.extend_from_slice(&hash.to_le_bytes());

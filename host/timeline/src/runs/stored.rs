@@ -6,6 +6,7 @@ use crate::aggregate::AggregateError;
 use crate::answer::{Block, BlockSink, DecodeError, Slot};
 use crate::bytes::{self, Reader};
 use crate::marks::{Marks, StoredMarks};
+use crate::migration::Migrating;
 use crate::slots::Slots;
 use crate::state_origins::StateOrigins;
 use std::cmp::Reverse;
@@ -187,13 +188,13 @@ impl RunStage {
 }
 
 /// A stored run with the states of other aggregates.
-pub(crate) fn restated(stored: &[u8], states: &StateOrigins) -> Option<Vec<u8>> {
+pub(crate) fn restated(stored: &[u8], states: &StateOrigins, migrating: &mut Migrating) -> Option<Vec<u8>> {
     let mut reader = Reader::new(stored);
     let (head, _) = Head::read(&mut reader)?;
     let mut out = reader.read_of(stored).to_vec();
     // Where rows are gone, each state is followed by that of those.
     let each = if head.base_last.is_some() { 2 } else { 1 };
-    states.copy(&mut reader, each, &mut out)?;
+    states.copy(&mut reader, each, migrating, &mut out)?;
     reader.is_empty().then_some(out)
 }
 

@@ -6,9 +6,10 @@ use crate::definitions;
 use crate::failure::Failure;
 use crate::kinds::RegisteredKinds;
 use crate::project::Project;
-use crate::state::{self, StateCheck};
+use crate::state::{self, StateCheck, StateLook};
 use crate::table;
 use crate::trying::{Tried, try_all};
+use crate::versions::StateOf;
 use crate::wiring::may_serve;
 use clap::Args;
 use serde_json::{Value, json};
@@ -43,14 +44,20 @@ pub(super) fn run(arguments: &CheckArguments) -> Result<(), Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let project = Project::read(&arguments.project.folder)?;
     let checked = definitions::check(&project, clock.clone());
-    let (planned, refused_plugins) = definitions::plan_copy(&project, &checked)?;
+    // What is wrong with the state is said behind what is sound of the definitions.
+    let look = match &checked.server {
+        Some(server) => state::look(&project, server),
+        None => Ok(StateLook::Nothing(StateCheck::None)),
+    };
+    let (planned, refused_plugins) = match &look {
+        Ok(StateLook::Head(head, _)) => {
+            definitions::plan_copy_by(&project, &checked, StateOf::Commit(head.as_ref(), &[]))?
+        }
+        _ => definitions::plan_copy(&project, &checked)?,
+    };
     let kinds = Arc::new(RegisteredKinds::new(project.folder(), clock.clone()));
     let missing = missing(&checked, &kinds);
-    // What is wrong with the state is said behind what is sound of the definitions.
-    let state = match &checked.server {
-        Some(server) => state::check(&project, server, &planned.jobs, &kinds),
-        None => Ok(StateCheck::None),
-    };
+    let state = look.map(|look| look.check(&planned.jobs, &kinds));
     let (edits, left, hidden) = match &state {
         Ok(StateCheck::Seen { edits, left, hidden, .. }) => (edits.clone(), left.clone(), hidden.clone()),
         _ => Default::default(),
@@ -157,10 +164,13 @@ fn sound_of(sound: usize, unsound: usize, noun: &str) -> String {
 
 /// Jobs that run once a plugin brings what they lack.
 fn waiting_for(jobs: &[&RefusedJob]) -> Option<String> {
-    let lacks: BTreeSet<String> =
-        jobs.iter().flat_map(|job| &job.lacks).map(|name| format!("`{name}`")).collect();
+    let functions = jobs.iter().flat_map(|job| &job.lacks.functions);
+    let functions = functions.map(|name| format!("a plugin that has `{name}`"));
+    let versions = jobs.iter().flat_map(|job| &job.lacks.versions);
+    let versions = versions.map(|plugin| format!("a version of plugin `{plugin}`"));
+    let lacks: BTreeSet<String> = functions.chain(versions).collect();
     let lacks = lacks.into_iter().collect::<Vec<_>>().join(", ");
-    (!jobs.is_empty()).then(|| format!("{} waiting for a plugin that has {lacks}", count(jobs.len(), "job")))
+    (!jobs.is_empty()).then(|| format!("{} waiting for {lacks}", count(jobs.len(), "job")))
 }
 
 /// A number and what is counted, in the singular or plural.

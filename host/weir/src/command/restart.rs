@@ -8,7 +8,9 @@ use sonic_rs::{JsonContainerTrait, JsonValueTrait, Value};
 
 /// Start one job of a running server anew, from its definition as it is now and its last commit
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  weir restart user_day\n  weir restart user_day --reset")]
+#[command(
+    after_help = "Examples:\n  weir restart user_day\n  weir restart user_day --reset\n  weir restart user_day --upgrade"
+)]
 pub(crate) struct RestartArguments {
     /// The job
     job: String,
@@ -16,6 +18,10 @@ pub(crate) struct RestartArguments {
     /// again
     #[arg(long)]
     reset: bool,
+    /// Change to the active versions of plugins also where others have made its state: what these have made begins anew,
+    /// filled from the archive of its stream if there is one
+    #[arg(long, conflicts_with = "reset")]
+    upgrade: bool,
     /// The server's answer as it is
     #[arg(long)]
     json: bool,
@@ -25,8 +31,12 @@ pub(crate) struct RestartArguments {
 
 pub(super) fn run(arguments: &RestartArguments) -> Result<(), Failure> {
     let job = &arguments.job;
-    let path =
-        format!("/v1/jobs/{}/restart{}", encode(job), if arguments.reset { "?reset=true" } else { "" });
+    let how = match (arguments.reset, arguments.upgrade) {
+        (true, _) => "?reset=true",
+        (false, true) => "?upgrade=true",
+        (false, false) => "",
+    };
+    let path = format!("/v1/jobs/{}/restart{how}", encode(job));
     let answer = Client::new(&arguments.server)?.post(&path, "application/json", b"")?;
     if arguments.json {
         return print_json(&answer);

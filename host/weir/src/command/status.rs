@@ -76,8 +76,20 @@ fn shown(answer: &Value) -> String {
         .filter_map(bootstrap)
         .chain(jobs.iter().flat_map(sinks_behind_past))
         .chain(reasons)
+        .chain(jobs.iter().flat_map(older_versions))
         .chain(jobs.iter().filter_map(warning));
     std::iter::once(table).chain(sinks(jobs)).chain(below).collect::<Vec<_>>().join("\n")
+}
+
+/// Versions of plugins that a job runs with while others are active.
+fn older_versions(job: &Value) -> Vec<String> {
+    let older =
+        job.get("older_versions").and_then(JsonContainerTrait::as_array).map_or(&[][..], |list| &**list);
+    let name = table::cell(&job["job"]);
+    let told = |older: &Value| Some(format!("job {name} {}", older["told"].as_str()?));
+    let why = job.get("not_taken_over").and_then(JsonValueTrait::as_str);
+    let why = why.map(|why| format!("the state of job {name} is not taken over by another version: {why}"));
+    older.iter().filter_map(told).chain(why).collect()
 }
 
 /// How far a job is with the past of its streams, until it has that.

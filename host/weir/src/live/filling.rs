@@ -169,8 +169,13 @@ impl Live {
     }
 
     /// What was made beside a job is dropped; the job goes on with what it has, by its new definition.
-    async fn decline(&self, known: &Known, plan: &JobPlan, reason: String) -> Result<(), Failure> {
+    async fn decline(&self, known: &mut Known, plan: &JobPlan, reason: String) -> Result<(), Failure> {
         let (opened, running, name) = (&self.0.opened, &self.0.running, &plan.name);
+        if plan.leaves_older_states {
+            tracing::warn!(job = name, "it goes on with the versions of its plugins that it has: {reason}");
+            self.give_up_filling(known, name).await;
+            return Ok(());
+        }
         tracing::warn!(
             job = name,
             definition = plan.definition,

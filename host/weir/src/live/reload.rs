@@ -19,7 +19,7 @@ impl Live {
     /// As [`Live::reload`], on the engine's threads.
     async fn reload_here(&self) {
         let mut known = self.0.turn.lock().await;
-        let (definitions, planned) = match self.read().await {
+        let (definitions, planned) = match self.read(Vec::new()).await {
             Ok(read) => read,
             Err(failure) => return tracing::error!("definitions are not read again: {failure}"),
         };
@@ -46,7 +46,7 @@ impl Live {
         };
         let fitting = planned.jobs.iter().filter(|plan| check_state(plan, head.as_ref()).is_ok());
         let together: Vec<&str> = fitting.map(|plan| plan.name.as_str()).collect();
-        let beside = Beside { together: &together, anew: &planned.jobs };
+        let beside = Beside { together: &together, anew: &planned.jobs, ..Beside::default() };
         for plan in &planned.jobs {
             let is_same = known.definitions.get(&plan.name) == now.get(&plan.name);
             if is_same && self.runs(&plan.name) {

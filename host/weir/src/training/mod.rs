@@ -12,6 +12,8 @@ mod spine;
 
 use crate::failure::Failure;
 use crate::project::Project;
+use crate::versions::{self, StateOf, Versioned};
+use crate::wiring::kept::KeptDefinitions;
 use crate::{definitions, plugins, runtime};
 pub(crate) use asked::Judge;
 use asked::{Unasked, asked_for};
@@ -26,7 +28,7 @@ use tokio::runtime::Handle;
 use weir_engine::SystemClock;
 use weir_event::suggestion::shown;
 use weir_event::{Clock, Fault, Span};
-use weir_plan::JobPlan;
+use weir_plan::{JobPlan, PluginVersion, UsedVersion};
 use weir_train::{
     Answers, AsOfRule, Checkpoints, Column, Job, JobReport, Listener, Pace, Settings, Spine, Table, Told,
     TrainError, Underived, WantedFeature, answers,
@@ -85,7 +87,11 @@ pub(crate) fn run(request: &Request, tells: Tells<'_>) -> Result<TrainingSet, Fa
     let checked = definitions::check(&project, clock.clone());
     let server = checked.server.clone().unwrap_or_default();
     let (copy, functions, refused) = plugins::open_copy(&project, &server)?;
-    let planned = definitions::plan(project.folder(), &checked, &*functions, clock.clone());
+    let data_dir = project.folder().join(&server.data_dir);
+    // A job's values are made by the versions that it runs with.
+    let kept = KeptDefinitions::of(&data_dir);
+    let made = StateOf::Kept(&kept);
+    let Versioned { planned, .. } = versions::plan(project.folder(), &checked, &functions, &clock, made);
     for plugin in &refused {
         tracing::warn!("{plugin}");
     }
@@ -95,7 +101,6 @@ pub(crate) fn run(request: &Request, tells: Tells<'_>) -> Result<TrainingSet, Fa
     let cores = runtime::cores();
     let threads = runtime::engine(cores)?;
     threads.spawn(leave_when_asked(copy.path().to_owned()));
-    let data_dir = project.folder().join(&server.data_dir);
     let sources =
         Sources::new([project.folder(), &data_dir, &scratch.copies()], clock.clone(), functions.clone());
     let made = make(request, (&output, &scratch), (asked, &sources), (clock, cores, threads.handle()), tells);
@@ -351,6 +356,7 @@ fn about(request: &Request, jobs: &[Job], reports: &[JobReport]) -> Value {
             "definition": job.plan.definition,
             "features": features,
             "components": job.plan.components(),
+            "plugins": job.plan.versions.iter().map(plugin).collect::<Vec<_>>(),
             "events": report.counts.events,
             "late": report.counts.late,
             "dropped": report.counts.dropped,
@@ -370,6 +376,12 @@ fn about(request: &Request, jobs: &[Job], reports: &[JobReport]) -> Value {
         "serving_delay": request.serving_delay.to_string(),
         "jobs": jobs.iter().zip(reports).map(of_job).collect::<Map<String, Value>>(),
     })
+}
+
+/// A version of a plugin that values are made by.
+fn plugin(used: &UsedVersion) -> Value {
+    let PluginVersion { plugin, version, component } = &used.of;
+    json!({"plugin": plugin, "version": version, "sha256": component})
 }
 
 /// Of each stream that was read from its archive and its log, which rows are from which.

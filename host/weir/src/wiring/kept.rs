@@ -1,16 +1,29 @@
-//! What each job runs by, kept beside the state as the texts of its definition: a server that was stopped, and starts with
-//! another definition whose features lack some of the past, goes on by the kept one until they have it.
+//! What each job runs by, kept beside the state. The texts of its definition: a server that was stopped, and starts with
+//! another definition whose features lack some of the past, goes on by the kept one until they have it. And the versions of
+//! plugins that make its state, for whoever cannot look at that while a server has it open.
 //!
 //! Must not know how anything is planned or made.
 
 use crate::failure::Failure;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use weir_plan::JobPlan;
 
 /// The files of a definition, by their paths in the project.
 pub(crate) type Texts = BTreeMap<String, String>;
+
+/// The versions of plugins that make a job's state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KeptVersions {
+    /// The version of the job's definition.
+    pub(crate) version: u32,
+    /// By plugin, the hash of the component.
+    pub(crate) made_by: BTreeMap<String, String>,
+}
 
 /// Where they are kept.
 #[derive(Debug, Clone)]
@@ -26,22 +39,44 @@ impl KeptDefinitions {
 
     /// What a job runs by from now on.
     pub(crate) fn keep(&self, job: &str, texts: &Texts) -> Result<(), Failure> {
-        let (path, new) = (self.path(job), self.folder.join(format!("{job}.new")));
-        let failed = |error: std::io::Error| {
-            Failure::external(format!("{} cannot be written: {error}; make room there", path.display()))
-        };
-        let text = serde_json::to_vec(texts).map_err(Failure::weir)?;
-        if fs::read(&path).is_ok_and(|kept| kept == text) {
-            return Ok(());
-        }
-        fs::create_dir_all(&self.folder).map_err(failed)?;
-        fs::write(&new, text).and_then(|()| fs::rename(&new, &path)).map_err(failed)
+        self.write(&self.path(job), texts)
     }
 
     /// What a job ran by; nothing where that is not known or cannot be read: then it is not needed to go on.
     pub(crate) fn texts(&self, job: &str) -> Option<Texts> {
-        let path = self.path(job);
-        let read = match fs::read(&path) {
+        self.read(job, &self.path(job))
+    }
+
+    /// The versions with which a plan runs from now on.
+    pub(crate) fn keep_versions(&self, plan: &JobPlan) -> Result<(), Failure> {
+        let made_by = plan.state_made_by();
+        let path = self.path_of_versions(&plan.name);
+        if made_by.is_empty() && !path.exists() {
+            return Ok(());
+        }
+        self.write(&path, &KeptVersions { version: plan.version, made_by })
+    }
+
+    /// The versions with which a job ran.
+    pub(crate) fn versions(&self, job: &str) -> Option<KeptVersions> {
+        self.read(job, &self.path_of_versions(job))
+    }
+
+    fn write(&self, path: &Path, what: &impl Serialize) -> Result<(), Failure> {
+        let failed = |error: std::io::Error| {
+            Failure::external(format!("{} cannot be written: {error}; make room there", path.display()))
+        };
+        let text = serde_json::to_vec(what).map_err(Failure::weir)?;
+        if fs::read(path).is_ok_and(|kept| kept == text) {
+            return Ok(());
+        }
+        let new = path.with_extension("new");
+        fs::create_dir_all(&self.folder).map_err(failed)?;
+        fs::write(&new, text).and_then(|()| fs::rename(&new, path)).map_err(failed)
+    }
+
+    fn read<T: DeserializeOwned>(&self, job: &str, path: &Path) -> Option<T> {
+        let read = match fs::read(path) {
             Ok(text) => serde_json::from_slice(&text).map_err(|error| error.to_string()),
             Err(error) if error.kind() == ErrorKind::NotFound => return None,
             Err(error) => Err(error.to_string()),
@@ -50,6 +85,11 @@ impl KeptDefinitions {
             tracing::warn!(job, "what the job ran by cannot be read in {}: {error}", path.display());
         })
         .ok()
+    }
+
+    /// No job's name has a dot.
+    fn path_of_versions(&self, job: &str) -> PathBuf {
+        self.folder.join(format!("{job}.plugins.json"))
     }
 
     fn path(&self, job: &str) -> PathBuf {

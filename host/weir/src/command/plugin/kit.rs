@@ -104,6 +104,7 @@ const FILES: &[(&str, &str)] = kit![
     "plugins/visits/src/lib.rs",
     "wit/aggregate.wit",
     "wit/decode.wit",
+    "wit/migrate.wit",
     "wit/platform.wit",
     "wit/process.wit",
     "wit/scalar.wit",

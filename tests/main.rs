@@ -55,6 +55,7 @@ mod old_state;
 mod operations;
 mod operations_definitions;
 mod operations_plugins;
+mod packs;
 mod plugins;
 mod plugins_js;
 mod plugins_life;

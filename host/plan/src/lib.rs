@@ -23,8 +23,8 @@ pub mod values;
 pub use catalog::{BuiltIns, Catalog, DecodedColumns, FunctionCatalog, ScalarFunction};
 pub use check::{
     Checked, ConnectorKinds, Context, FormatProblem, LOOKUP_PARAMETERS, Outcome, ProjectFiles, RecordKind,
-    SettingProblem, SourceFile, check_job, check_project, check_server, check_stream, is_name,
-    needed_query_files, place_of_variable, server_variables,
+    SettingProblem, SourceFile, Survey, check_job, check_project, check_server, check_stream, is_name,
+    needed_query_files, place_of_variable, server_variables, survey,
 };
 pub use definition::{
     Dedup, DerivedDefinition, FormatDefinition, JobDefinition, RequestField, ServerDefinition,

@@ -2,6 +2,7 @@
 
 mod archive;
 mod keys;
+mod packs;
 mod transform;
 mod variables;
 

@@ -56,6 +56,7 @@ mod operations;
 mod operations_definitions;
 mod operations_plugins;
 mod packs;
+mod packs_signed;
 mod plugins;
 mod plugins_js;
 mod plugins_life;

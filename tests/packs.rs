@@ -1,9 +1,9 @@
-//! Feature packs: built, signed, brought through a real registry, installed, and refused where they are not what they say.
+//! Feature packs: built, brought through a real registry, installed, and refused where they are not what they say.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::harness::{Dice, Project, Server, repository, wait_for, weir};
-use crate::services::oci::{Registry, minisign};
+use crate::services::oci::Registry;
 use crate::services::said;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// A project whose definitions, plugin and data make a pack.
-fn project() -> Project {
+pub(crate) fn project() -> Project {
     let project = Project::new();
     project
         .file("weir.yaml", "listen: 127.0.0.1:0\ntoken: ${NOBODYS_TOKEN:-sesame}\n")
@@ -42,7 +42,7 @@ fn project() -> Project {
 }
 
 /// `weir pack WORDS..` with these variables: the exit code, and everything that it says.
-fn pack_with(variables: &[(&str, &str)], input: &str, words: &[&str]) -> (Option<i32>, String) {
+pub(crate) fn pack_with(variables: &[(&str, &str)], input: &str, words: &[&str]) -> (Option<i32>, String) {
     let mut command = Command::new(weir());
     command.arg("pack").args(words).env_remove("RUST_BACKTRACE").envs(variables.iter().copied());
     let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -55,7 +55,7 @@ fn pack_with(variables: &[(&str, &str)], input: &str, words: &[&str]) -> (Option
 
 /// The same, which must succeed.
 #[track_caller]
-fn pack(words: &[&str]) -> String {
+pub(crate) fn pack(words: &[&str]) -> String {
     let (code, text) = pack_with(&[], "", words);
     assert_eq!(code, Some(0), "weir pack {words:?}: {text}");
     text
@@ -63,7 +63,7 @@ fn pack(words: &[&str]) -> String {
 
 /// The same, which must be refused as the user's to correct, with these words.
 #[track_caller]
-fn refused(words: &[&str], parts: &[&str]) -> String {
+pub(crate) fn refused(words: &[&str], parts: &[&str]) -> String {
     let (code, text) = pack_with(&[], "", words);
     assert_eq!(code, Some(1), "weir pack {words:?}: {text}");
     for part in parts {
@@ -74,7 +74,7 @@ fn refused(words: &[&str], parts: &[&str]) -> String {
 
 /// Builds a pack of a project, as a folder or an archive.
 #[track_caller]
-fn build(project: &Project, version: &str, output: &str, more: &[&str]) -> String {
+pub(crate) fn build(project: &Project, version: &str, output: &str, more: &[&str]) -> String {
     let output = project.path().join(output).display().to_string();
     let folder = project.path().display().to_string();
     let words = ["build", &folder, "--name", "user-risk", "--version", version, "-o", &output];
@@ -83,11 +83,11 @@ fn build(project: &Project, version: &str, output: &str, more: &[&str]) -> Strin
 }
 
 #[track_caller]
-fn install(pack_at: &str, into: &Project, more: &[&str]) -> String {
+pub(crate) fn install(pack_at: &str, into: &Project, more: &[&str]) -> String {
     pack(&[&["install", pack_at, "--project", &into.path().display().to_string(), "--yes"], more].concat())
 }
 
-fn read(path: impl AsRef<Path>) -> Vec<u8> {
+pub(crate) fn read(path: impl AsRef<Path>) -> Vec<u8> {
     std::fs::read(path).unwrap()
 }
 
@@ -124,8 +124,8 @@ fn the_same_project_makes_the_same_bytes_and_they_say_what_is_in_them() {
     assert_eq!(shown["variables"][0]["name"], "KEEP");
     assert_eq!(shown["signature"]["state"], "none");
     let text = pack(&["show", &one]);
-    for part in ["user-risk 1.2.0  sha256:", "not signed", "geo", "has to be set", "rides bigint"] {
-        assert!(text.contains(part) || part == "has to be set", "{part}: {text}");
+    for part in ["user-risk 1.2.0  sha256:", "not signed", "geo", "KEEP", "1d", "rides bigint"] {
+        assert!(text.contains(part), "{part}: {text}");
     }
     assert!(!String::from_utf8_lossy(&read(&one)).contains("sesame"));
     let folder = build(&project, "1.2.0", "out/folder", &[]);
@@ -197,9 +197,19 @@ fn a_pack_joins_a_project_and_takes_nothing_of_it() {
     let source = project();
     let built = build(&source, "1.0.0", "risk.tar", &[]);
     let own = Project::new();
-    own.file("streams/taps.yaml", "fields: {id: string, t: timestamp}\nevent_time: t\nsource: {http: {}}\n")
-        .file("jobs/taps.yaml", "query: SELECT id, COUNT(*) AS n FROM taps GROUP BY id\nemit: {on: change}\n")
-        .file("jobs/rides.sql", "SELECT 1");
+    own.file(
+        "streams/taps.yaml",
+        "fields: {id: string, city: string, t: timestamp}\nevent_time: t\nsource: {http: {}}\n",
+    )
+    .file("jobs/taps.yaml", "query: SELECT id, COUNT(*) AS n FROM taps GROUP BY id\nemit: {on: change}\n")
+    .file(
+        "jobs/visits.yaml",
+        "query: SELECT id, started, rides FROM TABLE(visits(TABLE taps PARTITION BY id, 30))\n",
+    )
+    .file("jobs/rides.sql", "SELECT 1");
+    std::fs::create_dir(own.path().join("plugins")).unwrap();
+    std::fs::copy(repository().join("plugins/dist/visits.wasm"), own.path().join("plugins/visits.wasm"))
+        .unwrap();
     let into = own.path().display().to_string();
     let before = files(own.path());
     let words = ["install", &built, "--project", &into, "--yes"];
@@ -211,7 +221,7 @@ fn a_pack_joins_a_project_and_takes_nothing_of_it() {
     install(&built, &own, &["--replace"]);
     let checked = own.weir("check", &[]);
     let text = String::from_utf8_lossy(&checked.stdout);
-    assert!(text.contains("3 streams, 3 jobs: no errors"), "{text}");
+    assert!(text.contains("3 streams, 4 jobs: no errors"), "{text}");
 
     // A newer version takes the place of what nobody changed, and what it does not have goes.
     source.file(
@@ -223,7 +233,7 @@ fn a_pack_joins_a_project_and_takes_nothing_of_it() {
     let text = install(&newer, &own, &[]);
     assert!(text.contains("takes the place of version 1.0.0") && text.contains("removed"), "{text}");
     let text = String::from_utf8_lossy(&own.weir("check", &[]).stdout).into_owned();
-    assert!(text.contains("2 jobs: no errors") && text.contains("north"), "{text}");
+    assert!(text.contains("3 jobs: no errors") && text.contains("north"), "{text}");
     assert!(install(&built, &own, &["--dry-run"]).contains("takes the place of the newer version"));
 }
 
@@ -357,146 +367,6 @@ fn who_is_not_there_is_told_as_such() {
     refused(&["show", "no-such-file.tar"], &["cannot read no-such-file.tar"]);
 }
 
-/// A pair of keys: the secret one's file, and the line that is trusted.
-fn keys(at: &Project, name: &str) -> (String, String) {
-    let secret = at.path().join(name).display().to_string();
-    pack(&["keygen", "-o", &secret, "--no-password"]);
-    let public = String::from_utf8(read(format!("{secret}.pub"))).unwrap();
-    (secret, public.lines().nth(1).unwrap().to_owned())
-}
-
-#[test]
-fn only_what_a_trusted_key_signed_is_installed() {
-    let registry = Registry::open();
-    let source = project();
-    let ((ours, our_line), (theirs, _)) = (keys(&source, "ours.key"), keys(&source, "theirs.key"));
-    let signed = build(&source, "1.0.0", "signed", &["--sign", &ours]);
-    let unsigned = build(&source, "1.0.0", "unsigned", &[]);
-    let by_them = build(&source, "1.0.0", "by-them", &["--sign", &theirs]);
-    let into = Project::new();
-    into.file("weir.yaml", &format!("packs: {{require_signature: true, trusted_keys: [{our_line}]}}\n"));
-    let path = into.path().display().to_string();
-    let words = |pack_at: &str| ["install", pack_at, "--project", &path, "--yes"].map(str::to_owned);
-    let refused_at = |pack_at: &str, parts: &[&str]| {
-        let words = words(pack_at);
-        refused(&words.each_ref().map(String::as_str), parts);
-        assert!(!into.path().join("jobs").exists());
-    };
-    refused_at(&unsigned, &["the pack is not signed", "`packs.require_signature`"]);
-    refused_at(&by_them, &["the pack is signed by key", "alone"]);
-    refused(&["show", &signed, "--key", &format!("{theirs}.pub")], &["demands one by key"]);
-    // Another pack's signature.
-    let (code, _) = pack_with(
-        &[],
-        "",
-        &[
-            "build",
-            &source.path().display().to_string(),
-            "--name",
-            "user-risk",
-            "--version",
-            "9.0.0",
-            "--sign",
-            &ours,
-            "-o",
-            &source.path().join("nine").display().to_string(),
-        ],
-    );
-    assert_eq!(code, Some(0));
-    let forged = forged(&source, &signed, &source.path().join("nine").display().to_string());
-    refused_at(&forged, &["does not fit this pack", "do not install it"]);
-
-    // By way of a registry that does not list referrers, under the tag for that.
-    let at = registry.address("user-risk");
-    pack(&["push", &signed, &at]);
-    let (_, tags) = registry.get("/v2/user-risk/tags/list").unwrap();
-    assert!(tags.contains("\"sha256-"), "{tags}");
-    let text = install(&at, &into, &[]);
-    assert!(
-        text.contains("signed by key") && text.contains("which is trusted: weir pack user-risk 1.0.0"),
-        "{text}"
-    );
-    let record: Value = serde_json::from_slice(&read(into.path().join("packs/user-risk.json"))).unwrap();
-    assert!(record["signed_by"].is_string(), "{record}");
-    // Whoever demands nothing is still told.
-    let open = Project::new();
-    assert!(install(&by_them, &open, &[]).contains("which nobody here trusts"));
-}
-
-/// A layout with the pack of one and the signature of another, said to be of the first.
-fn forged(at: &Project, pack_of: &str, signature_of: &str) -> String {
-    let script = r#"
-import hashlib, json, pathlib, shutil, sys
-one, other, out = map(pathlib.Path, sys.argv[1:])
-shutil.copytree(one, out)
-blob = lambda folder, digest: folder / "blobs/sha256" / digest[7:]
-index, theirs = (json.loads((folder / "index.json").read_text()) for folder in (one, other))
-signed = json.loads(blob(other, theirs["manifests"][1]["digest"]).read_text())
-text = blob(other, signed["layers"][0]["digest"]).read_bytes()
-blob(out, signed["layers"][0]["digest"]).write_bytes(text)
-signed["subject"] = {key: index["manifests"][0][key] for key in ("mediaType", "digest", "size")}
-made = json.dumps(signed).encode()
-digest = "sha256:" + hashlib.sha256(made).hexdigest()
-blob(out, digest).write_bytes(made)
-index["manifests"][1].update(digest=digest, size=len(made))
-(out / "index.json").write_text(json.dumps(index))
-"#;
-    let out = at.path().join("forged").display().to_string();
-    said(Command::new("python3").args(["-c", script, pack_of, signature_of, &out]));
-    out
-}
-
-#[test]
-fn minisign_takes_our_signatures_and_we_take_its_keys() {
-    let source = project();
-    let (ours, _) = keys(&source, "ours.key");
-    let folder = build(&source, "1.0.0", "signed", &["--sign", &ours]);
-    let blobs = Path::new(&folder).join("blobs/sha256");
-    let index: Value = serde_json::from_slice(&read(Path::new(&folder).join("index.json"))).unwrap();
-    let hex = |digest: &Value| digest.as_str().unwrap().trim_start_matches("sha256:").to_owned();
-    let manifest = blobs.join(hex(&index["manifests"][0]["digest"])).display().to_string();
-    let of_signature: Value =
-        serde_json::from_slice(&read(blobs.join(hex(&index["manifests"][1]["digest"])))).unwrap();
-    let signature = blobs.join(hex(&of_signature["layers"][0]["digest"])).display().to_string();
-    let verify =
-        |key: &str| minisign(&["-V", "-m", &manifest, "-x", &signature, "-p", &format!("{key}.pub")]);
-    let output = verify(&ours);
-    assert!(output.status.success(), "{output:?}");
-    assert!(String::from_utf8_lossy(&output.stdout).contains("weir pack user-risk 1.0.0"), "{output:?}");
-
-    let own = source.path().join("minisign.key").display().to_string();
-    let made = minisign(&["-G", "-W", "-p", &format!("{own}.pub"), "-s", &own]);
-    assert!(made.status.success(), "{made:?}");
-    assert!(!verify(&own).status.success());
-    let folder = build(&source, "1.0.0", "by-minisign", &["--sign", &own]);
-    assert!(pack(&["show", &folder, "--key", &format!("{own}.pub")]).contains("which is trusted"));
-
-    // A key with a password, which a program gives.
-    let locked = source.path().join("locked.key").display().to_string();
-    let variables = [("WEIR_KEY_PASSWORD", "sesame")];
-    assert_eq!(pack_with(&variables, "", &["keygen", "-o", &locked]).0, Some(0));
-    refused(&["keygen", "-o", &locked, "--no-password"], &["is there already"]);
-    let words = [
-        "build",
-        &source.path().display().to_string(),
-        "--name",
-        "a",
-        "--version",
-        "1.0.0",
-        "--sign",
-        &locked,
-        "-o",
-        &source.path().join("a").display().to_string(),
-    ]
-    .map(str::to_owned);
-    let words = words.each_ref().map(String::as_str);
-    refused(&words, &["WEIR_KEY_PASSWORD"]);
-    let (code, text) = pack_with(&[("WEIR_KEY_PASSWORD", "other")], "", &words);
-    assert!(code == Some(1) && text.contains("locked.key"), "{text}");
-    let (code, text) = pack_with(&variables, "", &words);
-    assert_eq!(code, Some(0), "{text}");
-}
-
 #[test]
 fn archives_that_lead_elsewhere_or_never_end_are_refused() {
     let source = project();
@@ -560,9 +430,11 @@ fn an_installation_that_is_killed_leaves_a_project_that_is_valid_and_is_complete
         files(project.path())
     };
     let mut dice = Dice::new(7);
-    for _ in 0..8 {
+    for round in 0..8 {
         let project = Project::new();
-        install(&older, &project, &[]);
+        if round % 2 == 0 {
+            install(&older, &project, &[]);
+        }
         let mut command = Command::new(weir());
         command.args(["pack", "install", &newer, "--yes", "--project"]).arg(project.path());
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -580,8 +452,11 @@ fn an_installation_that_is_killed_leaves_a_project_that_is_valid_and_is_complete
         // It may be done.
         let _ = child.kill();
         child.wait().unwrap();
-        let checked = project.weir("check", &[]);
-        assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+        // Of a new project there may be none yet.
+        if ["streams", "jobs"].iter().any(|folder| project.path().join(folder).exists()) {
+            let checked = project.weir("check", &[]);
+            assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+        }
         install(&newer, &project, &[]);
         assert_eq!(files(project.path()), wanted);
     }

@@ -5,7 +5,8 @@
 use super::program::Program;
 use super::{file, said};
 use crate::harness::wait_for;
-use std::process::Command;
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 /// A registry with data of its own; killed with its test.
@@ -53,6 +54,17 @@ impl Registry {
 }
 
 /// Runs minisign.
-pub(crate) fn minisign(arguments: &[&str]) -> std::process::Output {
-    Command::new(file("services/oci")).arg("minisign").args(arguments).output().unwrap()
+pub(crate) fn minisign(arguments: &[&str]) -> Output {
+    minisign_told(arguments, "")
+}
+
+/// The same, with what it asks for.
+pub(crate) fn minisign_told(arguments: &[&str], input: &str) -> Output {
+    let mut command = Command::new(file("services/oci"));
+    command.arg("minisign").args(arguments);
+    let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = pipes.spawn().unwrap();
+    // It may have no question, and be gone.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
 }

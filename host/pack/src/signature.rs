@@ -9,6 +9,8 @@ use crate::bounds;
 use crate::digest::Digest;
 use crate::error::{PackError, Result};
 use crate::oci::{self, Descriptor, Manifest};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use minisign::{KeyPair, SecretKey, SecretKeyBox};
 use std::fmt;
 
@@ -167,6 +169,11 @@ pub fn signer(text: &str) -> Result<KeyId> {
     Ok(key_id(minisign::SignatureBox::from_string(text).map_err(unreadable)?.keynum()))
 }
 
+/// The algorithm of a secret key that has no password.
+const NO_PASSWORD: [u8; 2] = [0, 0];
+/// Where the checksum of a secret key begins.
+const CHECKSUM_AT: usize = 126;
+
 /// A key that signs, ready to.
 pub struct SigningKey(SecretKey);
 
@@ -184,18 +191,25 @@ impl SigningKey {
                 "the key cannot be used: {error}; a key is a file that `weir pack keygen` or `minisign -G` makes"
             ))
         };
-        let boxed = || SecretKeyBox::from_string(text).map_err(unusable);
-        let open = boxed()?.into_unencrypted_secret_key();
-        if let Ok(key) = open {
-            return Ok(SigningKey(key));
-        }
-        // What is no key at all needs no password.
-        if !text.lines().nth(1).is_some_and(|line| line.starts_with("RWRTY")) {
-            return Err(unusable(
-                open.err().unwrap_or_else(|| minisign::PError::new(minisign::ErrorKind::Io, "no key")),
-            ));
-        }
-        boxed()?.into_secret_key(Some(password()?)).map(SigningKey).map_err(unusable)
+        // An algorithm of two bytes for the key, one for its password, one for its checksum, which are the last bytes.
+        let bytes =
+            text.lines().nth(1).and_then(|line| STANDARD.decode(line.trim()).ok()).unwrap_or_default();
+        let (Some(algorithm), Some(checksum)) = (bytes.get(2..4), bytes.get(CHECKSUM_AT..)) else {
+            return Err(unusable(minisign::PError::new(minisign::ErrorKind::Io, "it holds no secret key")));
+        };
+        let boxed = SecretKeyBox::from_string(text).map_err(unusable)?;
+        let key = if algorithm != NO_PASSWORD {
+            let opened = boxed.into_secret_key(Some(password()?));
+            return opened
+                .map(SigningKey)
+                .map_err(|error| PackError::user(format!("the key cannot be opened: {error}")));
+        } else if checksum.iter().all(|byte| *byte == 0) {
+            // minisign itself leaves the checksum of a key without password out.
+            SecretKey::from_bytes(&bytes)
+        } else {
+            boxed.into_unencrypted_secret_key()
+        };
+        key.map(SigningKey).map_err(unusable)
     }
 
     /// Its number.

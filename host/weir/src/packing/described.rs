@@ -12,20 +12,20 @@ use weir_project::Planned;
 
 /// A project's definitions, which have no errors.
 #[derive(Debug)]
-pub(crate) struct Definitions {
+pub(crate) struct SoundProject {
     checked: Checked,
     planned: Planned,
 }
 
 /// Checks and plans a project as `weir check` does; what is wrong with it is an error.
-pub(crate) fn planned(project: &Project) -> Result<Definitions, Failure> {
+pub(crate) fn planned(project: &Project) -> Result<SoundProject, Failure> {
     let checked = definitions::check(project, Arc::new(SystemClock::new()));
     let (planned, refused_plugins) = definitions::plan_copy(project, &checked)?;
     definitions::errors(&planned, &refused_plugins)?;
-    Ok(Definitions { checked, planned })
+    Ok(SoundProject { checked, planned })
 }
 
-impl Definitions {
+impl SoundProject {
     /// What is not an error and still worth knowing.
     pub(crate) fn warnings(&self) -> impl Iterator<Item = &Diagnostic> {
         self.planned.remarks().filter(|found| found.severity == Severity::Warning)

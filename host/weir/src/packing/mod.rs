@@ -8,7 +8,7 @@ mod described;
 mod selected;
 mod view;
 
-pub(crate) use described::{Definitions, planned};
+pub(crate) use described::{SoundProject, planned};
 pub(crate) use selected::{Choice, Selection, select};
 pub(crate) use view::View;
 

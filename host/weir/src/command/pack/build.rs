@@ -18,7 +18,7 @@ use weir_pack::{Artifact, PackConfig, layout};
                   whoever installs it is told what to set.\n\nExamples:\n  weir pack build my-features --name user-risk --version 1.2.0\n  \
                   weir pack build --name user-risk --version 1.2.0 --include jobs/risk*.yaml --sign team.key -o risk.tar"
 )]
-pub(crate) struct Build {
+pub(crate) struct BuildPack {
     /// The project's folder
     #[arg(value_name = "DIR", default_value = ".")]
     folder: PathBuf,
@@ -51,7 +51,7 @@ pub(crate) struct Build {
     sign: Option<PathBuf>,
 }
 
-pub(super) fn run(arguments: &Build) -> Result<(), Failure> {
+pub(super) fn run(arguments: &BuildPack) -> Result<(), Failure> {
     weir_pack::config::check_name(&arguments.name)?;
     weir_pack::config::version(&arguments.version)?;
     let overrides = variables(&arguments.set)?;
@@ -83,7 +83,7 @@ pub(super) fn run(arguments: &Build) -> Result<(), Failure> {
 
 /// What is said of the pack, after it was checked as a project of its own, with the defaults of a server.
 fn described(
-    arguments: &Build,
+    arguments: &BuildPack,
     project: &Project,
     selection: &Selection,
     overrides: BTreeMap<String, String>,

@@ -6,7 +6,7 @@ use super::source::Source;
 use super::trust::{Trust, TrustArguments};
 use crate::command::print;
 use crate::failure::Failure;
-use crate::packing::{Definitions, View, planned, variables};
+use crate::packing::{SoundProject, View, planned, variables};
 use crate::project::Project;
 use crate::state::{self, StateCheck};
 use crate::{definitions, kinds::RegisteredKinds, table};
@@ -18,9 +18,10 @@ use std::sync::Arc;
 use weir_engine::SystemClock;
 use weir_pack::config::version;
 use weir_pack::install::{Change, Changes, clear, compare};
+use weir_pack::paths::FOLDERS;
 use weir_pack::signature::Signed;
 use weir_pack::{Pack, PackVariable, bounds};
-use weir_plan::ServerDefinition;
+use weir_plan::{Diagnostic, ServerDefinition};
 
 /// Put the files of a pack into a project, after showing what they are and checking what comes of it
 #[derive(Debug, Args)]
@@ -32,7 +33,7 @@ use weir_plan::ServerDefinition;
                   start.\n\nExamples:\n  weir pack install user-risk-1.2.0.tar --project my-features\n  weir pack install user-risk-1.2.0.tar \
                   --dry-run --set BROKERS=127.0.0.1:9092"
 )]
-pub(crate) struct Install {
+pub(crate) struct InstallPack {
     #[command(flatten)]
     source: Source,
     /// The project's folder, made where it is missing
@@ -54,7 +55,7 @@ pub(crate) struct Install {
     yes: bool,
 }
 
-pub(super) fn run(arguments: &Install) -> Result<(), Failure> {
+pub(super) fn run(arguments: &InstallPack) -> Result<(), Failure> {
     let artifact = arguments.source.read()?;
     let pack = artifact.open()?;
     let folder = &arguments.project;
@@ -111,29 +112,32 @@ pub(super) fn run(arguments: &Install) -> Result<(), Failure> {
 
 /// The settings of the project; those of a server where there is none yet. A folder that holds something else is refused.
 fn settings(folder: &Path, overrides: &BTreeMap<String, String>) -> Result<ServerDefinition, Failure> {
-    let is_empty = match std::fs::read_dir(folder) {
-        Ok(entries) => {
-            entries.filter_map(Result::ok).all(|entry| entry.file_name().to_string_lossy().starts_with('.'))
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
-        Err(error) => return Err(Failure::user(format!("cannot read {}: {error}", folder.display()))),
-    };
     // What the environment says of a server holds for a new project too.
     let view;
-    let project = if is_empty {
+    let project = if is_new(folder)? {
         view = View::of(&BTreeMap::new())?;
         view.project(overrides.clone())?
     } else {
         Project::read_with(folder, overrides.clone())?
     };
     let checked = definitions::check(&project, Arc::new(SystemClock::new()));
-    let wrong: Vec<_> = checked
-        .diagnostics
-        .iter()
-        .filter(|found| found.file == "weir.yaml" || found.file.contains(' '))
-        .cloned()
-        .collect();
+    let of_settings = |found: &&Diagnostic| found.file == "weir.yaml" || found.file.contains(' ');
+    let wrong: Vec<Diagnostic> = checked.diagnostics.iter().filter(of_settings).cloned().collect();
     checked.server.ok_or_else(|| Failure::definitions(&wrong))
+}
+
+/// Whether a folder is to become a project: there is none, or it is empty, or it has what an installation that was killed has
+/// left there.
+fn is_new(folder: &Path) -> Result<bool, Failure> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
+        Err(error) => return Err(Failure::user(format!("cannot read {}: {error}", folder.display()))),
+    };
+    let names = entries.filter_map(Result::ok).map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let names: Vec<String> = names.filter(|name| !name.starts_with('.')).collect();
+    let is_project = names.iter().any(|name| ["weir.yaml", "streams", "jobs"].contains(&name.as_str()));
+    Ok(!is_project && names.iter().all(|name| FOLDERS.contains(&name.as_str())))
 }
 
 /// State is the server's alone, wherever it is.
@@ -189,7 +193,7 @@ fn direction(earlier: &str, pack: &Pack) -> &'static str {
 
 /// Checks the project that would come of it, and says what is worth knowing.
 fn checked(
-    arguments: &Install,
+    arguments: &InstallPack,
     pack: &Pack,
     changes: &Changes,
     server: &ServerDefinition,
@@ -245,7 +249,7 @@ fn in_its_place(failure: Failure, folder: &Path, overrides: BTreeMap<String, Str
 fn say_of_state(
     folder: &Path,
     server: &ServerDefinition,
-    definitions: &Definitions,
+    definitions: &SoundProject,
     overrides: BTreeMap<String, String>,
 ) -> Result<(), Failure> {
     let Ok(project) = Project::read_with(folder, overrides) else { return Ok(()) };

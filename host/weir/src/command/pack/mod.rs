@@ -13,11 +13,11 @@ use clap::Subcommand;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PackCommand {
-    Build(build::Build),
-    Show(show::Show),
-    Push(registry::Push),
-    Pull(registry::Pull),
-    Install(install::Install),
+    Build(build::BuildPack),
+    Show(show::ShowPack),
+    Push(registry::PushPack),
+    Pull(registry::PullPack),
+    Install(install::InstallPack),
     Keygen(keygen::Keygen),
 }
 

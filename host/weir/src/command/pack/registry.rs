@@ -16,7 +16,7 @@ use weir_pack::layout;
                   again.\n\nExamples:\n  weir pack push user-risk-1.2.0.tar oci://ghcr.io/team/user-risk\n  weir pack push user-risk-1.2.0.tar \
                   oci://127.0.0.1:5000/user-risk:latest"
 )]
-pub(crate) struct Push {
+pub(crate) struct PushPack {
     /// The pack: a .tar or a folder
     #[arg(value_name = "PATH")]
     pack: PathBuf,
@@ -35,7 +35,7 @@ pub(crate) struct Push {
 #[command(
     after_help = "Examples:\n  weir pack pull oci://ghcr.io/team/user-risk:1.2.0\n  weir pack pull oci://127.0.0.1:5000/user-risk -o risk.tar"
 )]
-pub(crate) struct Pull {
+pub(crate) struct PullPack {
     /// Which: oci://HOST/REPOSITORY with :TAG, @sha256:.. or, for the newest version, nothing behind it
     #[arg(value_name = "ADDRESS")]
     address: String,
@@ -46,7 +46,7 @@ pub(crate) struct Pull {
     access: AccessArguments,
 }
 
-pub(super) fn push(arguments: &Push) -> Result<(), Failure> {
+pub(super) fn push(arguments: &PushPack) -> Result<(), Failure> {
     let artifact = layout::read(&arguments.pack)?;
     let pack = artifact.open()?;
     let address =
@@ -54,7 +54,7 @@ pub(super) fn push(arguments: &Push) -> Result<(), Failure> {
     print(&format!("{address}\n{}", pack.digest))
 }
 
-pub(super) fn pull(arguments: &Pull) -> Result<(), Failure> {
+pub(super) fn pull(arguments: &PullPack) -> Result<(), Failure> {
     let artifact = pull_from(&Address::parse(&arguments.address)?, &arguments.access)?;
     let pack = artifact.open()?;
     let default = || format!("{}-{}.tar", pack.config.name, pack.config.version).into();

@@ -18,7 +18,7 @@ use weir_pack::{Pack, PackVariable};
 #[command(
     after_help = "Examples:\n  weir pack show user-risk-1.2.0.tar\n  weir pack show user-risk-1.2.0.tar --key team.key.pub --json"
 )]
-pub(crate) struct Show {
+pub(crate) struct ShowPack {
     #[command(flatten)]
     source: Source,
     #[command(flatten)]
@@ -28,7 +28,7 @@ pub(crate) struct Show {
     json: bool,
 }
 
-pub(super) fn run(arguments: &Show) -> Result<(), Failure> {
+pub(super) fn run(arguments: &ShowPack) -> Result<(), Failure> {
     let artifact = arguments.source.read()?;
     let pack = artifact.open()?;
     let signed = Trust::of(&arguments.trust)?.judge(&artifact)?;

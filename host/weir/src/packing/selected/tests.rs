@@ -35,7 +35,9 @@ const COUNT: &str = "SELECT user_id, COUNT(*) AS n FROM rides GROUP BY user_id, 
 #[test]
 fn definitions_and_what_they_name_are_packed_and_nothing_of_the_server() {
     let rides = stream("source: {file: {path: \"data/rides/*.jsonl\"}}");
-    let posted = stream("source: {http: {}}\nformat: {avro: {schema: schemas/posted.avsc}}");
+    let posted = stream(
+        "source: {kafka: {brokers: \"h:1\", topic: a}}\nformat: {avro: {schema: schemas/posted.avsc}}",
+    );
     let avsc = r#"{"type":"record","name":"r","fields":[{"name":"user_id","type":"string"},
         {"name":"fare","type":"double"},{"name":"t","type":{"type":"long","logicalType":"timestamp-millis"}}]}"#;
     let selection = selected(
@@ -119,7 +121,7 @@ fn what_may_not_be_packed_is_told_with_what_to_do() {
     let with_sink = "query: SELECT user_id, t FROM rides\nsinks: [{redis: {url: \"redis://:sesame@h:1\", key: \"{user_id}\"}}]\n";
     let said = refused(&[("streams/rides.yaml", &stream("source: {http: {}}")), ("jobs/a.yaml", with_sink)]);
     assert!(
-        said.contains("jobs/a.yaml:2:22: a password in an address is written out")
+        said.contains("jobs/a.yaml:2:23: a password in an address is written out")
             && !said.contains("sesame"),
         "{said}"
     );

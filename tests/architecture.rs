@@ -10,7 +10,7 @@ use std::process::Command;
 /// The rows of the layout, from the words that all share to the program.
 const ROWS: [&[&str]; 7] = [
     &["weir-event"],
-    &["weir-timeline", "weir-store", "weir-connect"],
+    &["weir-timeline", "weir-store", "weir-connect", "weir-pack"],
     &["weir-plan", "weir-format"],
     &["weir-core", "weir-sql", "weir-plugin", "weir-connectors"],
     &["weir-project", "weir-engine", "weir-train"],
@@ -19,18 +19,21 @@ const ROWS: [&[&str]; 7] = [
 ];
 
 /// Libraries that one crate alone may name.
-const OWNERS: [(&str, &str); 6] = [
+const OWNERS: [(&str, &str); 8] = [
     ("wasmtime", "weir-plugin"),
     ("sqlparser", "weir-sql"),
     ("datafusion-expr", "weir-sql"),
     ("sled", "weir-store"),
     ("rdkafka", "weir-connectors"),
     ("axum", "weir-serve"),
+    ("minisign", "weir-pack"),
+    ("minisign-verify", "weir-pack"),
 ];
 
 /// What a crate does without, also in what it uses: whoever builds on it alone gets none of that.
-const ABSENCES: [(&str, &[&str]); 6] = [
+const ABSENCES: [(&str, &[&str]); 7] = [
     ("weir-event", &["tokio", "hyper", "sled"]),
+    ("weir-pack", &["rdkafka", "openssl-sys", "axum", "sled", "wasmtime", "datafusion-expr"]),
     ("weir-format", &["rdkafka", "openssl-sys", "hyper", "tokio", "sled", "wasmtime", "datafusion-expr"]),
     ("weir-core", &["rdkafka", "hyper", "tokio", "sled", "wasmtime", "sqlparser"]),
     ("weir-engine", &["rdkafka", "hyper", "axum", "wasmtime", "sqlparser"]),

@@ -55,6 +55,8 @@ mod old_state;
 mod operations;
 mod operations_definitions;
 mod operations_plugins;
+mod packs;
+mod packs_signed;
 mod plugins;
 mod plugins_js;
 mod plugins_life;

@@ -12,6 +12,7 @@ pub(crate) mod dynamodb;
 pub(crate) mod kafka;
 pub(crate) mod killing;
 pub(crate) mod kinesis;
+pub(crate) mod oci;
 pub(crate) mod opensearch;
 pub(crate) mod program;
 pub(crate) mod readers;

@@ -42,6 +42,11 @@ impl Program {
         self.child = Some(child.unwrap());
     }
 
+    /// Where it has its data.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.as_ref().unwrap().path()
+    }
+
     /// `kill -9`.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {

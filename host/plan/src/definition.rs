@@ -322,6 +322,17 @@ pub struct ServerDefinition {
     pub limits: Limits,
     /// Plugins that have bounds of their own, by name.
     pub plugins: BTreeMap<String, PluginBounds>,
+    /// Whose feature packs are installed.
+    pub packs: Packs,
+}
+
+/// Whose feature packs are installed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Packs {
+    /// Public keys of minisign that packs may be signed with.
+    pub trusted_keys: Vec<String>,
+    /// Whether each has to be signed with one of them.
+    pub require_signature: bool,
 }
 
 /// What one plugin may take, where that is not what all may take.
@@ -374,6 +385,7 @@ impl Default for ServerDefinition {
             hooks: Hooks::default(),
             limits: Limits::default(),
             plugins: BTreeMap::new(),
+            packs: Packs::default(),
         }
     }
 }

@@ -26,8 +26,8 @@ pub use catalog::{
 };
 pub use check::{
     Checked, ConnectorKinds, Context, FormatProblem, LOOKUP_PARAMETERS, Outcome, ProjectFiles, RecordKind,
-    SettingProblem, SourceFile, check_job, check_project, check_server, check_stream, is_name,
-    needed_query_files, place_of_variable, server_variables,
+    SettingProblem, SourceFile, Survey, check_job, check_project, check_server, check_stream, is_name,
+    needed_query_files, place_of_variable, server_variables, survey,
 };
 pub use definition::{
     Dedup, DerivedDefinition, FormatDefinition, JobDefinition, Pin, RequestField, ServerDefinition,

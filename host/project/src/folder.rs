@@ -58,6 +58,11 @@ impl ProjectFolder {
         ProjectFolder { path: self.path.clone(), files, remarks: Vec::new() }
     }
 
+    /// The texts of all definitions.
+    pub fn files(&self) -> &ProjectFiles {
+        &self.files
+    }
+
     /// The texts of a job's definition, by their paths: its own file, its query's, and the streams that there are.
     pub fn texts_of(&self, job: &JobDefinition) -> BTreeMap<String, String> {
         let own = self.files.jobs.iter().filter(|file| file.path == job.file);

@@ -5,6 +5,7 @@ use std::io::Write;
 use weir_connect::ConnectError;
 use weir_engine::EngineError;
 use weir_event::Fault;
+use weir_pack::PackError;
 use weir_plan::Diagnostic;
 use weir_plugin::PluginError;
 use weir_store::StoreError;
@@ -53,6 +54,17 @@ impl Failure {
     /// What the process ends with.
     pub(crate) fn exit_code(&self) -> u8 {
         self.fault.exit_code()
+    }
+
+    /// What it says, a line for each thing.
+    pub(crate) fn lines(&self) -> &[String] {
+        &self.lines
+    }
+
+    /// The same with something done to each line.
+    pub(crate) fn map_lines(mut self, change: impl FnMut(String) -> String) -> Failure {
+        self.lines = self.lines.into_iter().map(change).collect();
+        self
     }
 
     /// Whose fault it is.
@@ -104,6 +116,12 @@ impl From<&EngineError> for Failure {
 impl From<PluginError> for Failure {
     fn from(error: PluginError) -> Self {
         Failure { fault: error.fault, lines: vec![error.to_string()] }
+    }
+}
+
+impl From<PackError> for Failure {
+    fn from(error: PackError) -> Self {
+        Failure { fault: error.fault, lines: vec![error.message] }
     }
 }
 

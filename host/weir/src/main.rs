@@ -14,6 +14,7 @@ mod kinds;
 mod live;
 mod log;
 mod memory;
+mod packing;
 mod plugins;
 mod process;
 mod progress;

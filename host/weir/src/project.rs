@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use weir_plan::{Checked, ConnectorKinds, place_of_variable};
+use weir_plan::{Checked, ConnectorKinds, ProjectFiles, needed_query_files, place_of_variable};
 use weir_project::ProjectFolder;
 
 mod environment;
@@ -37,6 +37,16 @@ impl Project {
     /// The texts of each job's definition.
     pub(crate) fn texts(&self, checked: &Checked) -> BTreeMap<String, BTreeMap<String, String>> {
         checked.jobs.iter().map(|job| (job.name.clone(), self.folder.texts_of(job))).collect()
+    }
+
+    /// The texts of all definitions.
+    pub(crate) fn files(&self) -> &ProjectFiles {
+        self.folder.files()
+    }
+
+    /// Paths of the files that may hold queries of these jobs; some need not be there.
+    pub(crate) fn query_files(&self, jobs: &ProjectFiles) -> Vec<String> {
+        needed_query_files(jobs, &|name: &str| variable(&self.overrides, name))
     }
 
     /// The folder, as an absolute path.

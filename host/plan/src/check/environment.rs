@@ -35,27 +35,53 @@ pub(crate) fn substitute(node: &mut Node, environment: &Environment<'_>, report:
 }
 
 fn expand(text: &str, environment: &Environment<'_>) -> Result<String, String> {
-    let (mut expanded, mut rest) = (String::new(), text);
-    while let Some(at) = rest.find("${") {
-        let (before, reference) = rest.split_at(at);
-        if let Some(literal) = before.strip_suffix('$') {
-            expanded.push_str(literal);
-            expanded.push_str("${");
-            rest = &reference[2..];
-            continue;
+    let mut expanded = String::new();
+    for piece in pieces(text)? {
+        match piece {
+            Piece::Text(text) => expanded.push_str(text),
+            Piece::Reference(reference) => expanded.push_str(&look_up(reference, environment)?),
         }
-        expanded.push_str(before);
-        let (inner, after) = reference[2..]
-            .split_once('}')
-            .ok_or("`${` has no `}`; write ${NAME} or ${NAME:-default}, or $${ where no variable is meant")?;
-        expanded.push_str(&look_up(inner, environment)?);
-        rest = after;
     }
-    expanded.push_str(rest);
     Ok(expanded)
 }
 
-fn look_up(inner: &str, environment: &Environment<'_>) -> Result<String, String> {
+/// A part of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Piece<'t> {
+    /// As it stands there.
+    Text(&'t str),
+    /// What the environment gives.
+    Reference(Reference<'t>),
+}
+
+/// `${NAME}` or `${NAME:-default}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Reference<'t> {
+    pub(super) name: &'t str,
+    pub(super) default: Option<&'t str>,
+}
+
+/// What a text consists of.
+pub(super) fn pieces(text: &str) -> Result<Vec<Piece<'_>>, String> {
+    let (mut pieces, mut rest) = (Vec::new(), text);
+    while let Some(at) = rest.find("${") {
+        let (before, reference) = rest.split_at(at);
+        if let Some(literal) = before.strip_suffix('$') {
+            pieces.extend([Piece::Text(literal), Piece::Text("${")]);
+            rest = &reference[2..];
+            continue;
+        }
+        let (inner, after) = reference[2..]
+            .split_once('}')
+            .ok_or("`${` has no `}`; write ${NAME} or ${NAME:-default}, or $${ where no variable is meant")?;
+        pieces.extend([Piece::Text(before), Piece::Reference(parsed(inner)?)]);
+        rest = after;
+    }
+    pieces.push(Piece::Text(rest));
+    Ok(pieces)
+}
+
+fn parsed(inner: &str) -> Result<Reference<'_>, String> {
     let (name, default) = inner.split_once(":-").map_or((inner, None), |(name, value)| (name, Some(value)));
     let first_fits = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     if !first_fits || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
@@ -63,6 +89,13 @@ fn look_up(inner: &str, environment: &Environment<'_>) -> Result<String, String>
             "`${{{inner}}}` names no variable; write ${{NAME}} or ${{NAME:-default}}, or $${{ where none is meant"
         ));
     }
+    Ok(Reference { name, default })
+}
+
+fn look_up(
+    Reference { name, default }: Reference<'_>,
+    environment: &Environment<'_>,
+) -> Result<String, String> {
     match (environment(name), default) {
         (Some(value), Some(default)) if value.is_empty() => Ok(default.to_owned()),
         (Some(value), _) => Ok(value),

@@ -36,6 +36,7 @@ pub const FILES: &[FileKeys] = &[
             Section { prefix: "hooks.", keys: HOOKS },
             Section { prefix: "limits.", keys: LIMITS },
             Section { prefix: "plugins.NAME.", keys: PLUGIN },
+            Section { prefix: "packs.", keys: PACKS },
         ],
     },
     FileKeys {
@@ -98,6 +99,22 @@ pub(super) const SERVER: &[KeyDoc] = &[
         "bounds on requests, plugins, dead letters and rows that wait for a sink",
     ),
     KeyDoc::new("plugins", "mapping", "{}", "plugins that may take more or less than `limits` says, by name"),
+    KeyDoc::new("packs", "mapping", "{}", "whose feature packs `weir pack install` takes"),
+];
+
+pub(super) const PACKS: &[KeyDoc] = &[
+    KeyDoc::new(
+        "trusted_keys",
+        "list of texts",
+        "[]",
+        "public keys of minisign, each the line of its .pub file that begins with RW",
+    ),
+    KeyDoc::new(
+        "require_signature",
+        "true or false",
+        "false",
+        "whether a pack has to be signed with one of `trusted_keys`; one whose signature by such a key does not fit is never taken",
+    ),
 ];
 
 pub(super) const PLUGIN: &[KeyDoc] = &[

@@ -20,6 +20,7 @@ mod query;
 mod report;
 mod server;
 mod stream;
+mod survey;
 #[cfg(test)]
 mod tests;
 mod times;
@@ -30,6 +31,7 @@ pub use connectors::{ConnectorKinds, FormatProblem, RecordKind, SettingProblem};
 pub use environment::Environment;
 pub use keys::{FILES, FileKeys, Section};
 pub use names::is_name;
+pub use survey::{Survey, survey};
 pub use transform::LOOKUP_PARAMETERS;
 pub use variables::{Variable, place_of_variable, server_variables};
 

@@ -3,7 +3,7 @@
 use super::keys;
 use super::node::{Node, Value};
 use super::report::Report;
-use crate::definition::{Hooks, Limits, Log, PluginBounds, ServerDefinition};
+use crate::definition::{Hooks, Limits, Log, Packs, PluginBounds, ServerDefinition};
 use crate::is_name;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -58,6 +58,9 @@ pub(super) fn read(root: &Node, report: &mut Report) -> Option<ServerDefinition>
     }
     if let Some(node) = keys.take("plugins") {
         server.plugins = plugins(node, report);
+    }
+    if let Some(node) = keys.take("packs") {
+        server.packs = packs(node, report);
     }
     keys.finish("", report);
     Some(server)
@@ -229,6 +232,52 @@ fn plugins(node: &Node, report: &mut Report) -> BTreeMap<String, PluginBounds> {
         bounds.insert(key.name.clone(), of_plugin);
     }
     bounds
+}
+
+/// Whose packs are installed.
+fn packs(node: &Node, report: &mut Report) -> Packs {
+    let mut packs = Packs::default();
+    let shape = "a mapping such as {require_signature: true, trusted_keys: [RWQ..]}";
+    let Some(mut keys) = report.mapping("packs", node, shape, keys::PACKS) else { return packs };
+    if let Some(node) = keys.take("trusted_keys") {
+        packs.trusted_keys = trusted_keys(node, report);
+    }
+    if let Some(node) = keys.take("require_signature") {
+        packs.require_signature = report.boolean("packs.require_signature", node).unwrap_or_default();
+        if packs.require_signature && packs.trusted_keys.is_empty() {
+            let message = "`packs.require_signature`: no key is trusted, so that no pack could be installed; write \
+                           `trusted_keys` beside it";
+            report.error(node.place, message);
+        }
+    }
+    keys.finish("packs.", report);
+    packs
+}
+
+/// A list; the environment has them in one text, with commas between them.
+fn trusted_keys(node: &Node, report: &mut Report) -> Vec<String> {
+    let one = std::slice::from_ref(node);
+    let items = if let Value::List(items) = &node.value { items } else { one };
+    let mut keys = Vec::new();
+    for item in items {
+        let Some(text) = report.text("packs.trusted_keys", item) else { continue };
+        for key in text.split(',').map(str::trim).filter(|key| !key.is_empty()) {
+            if !is_public_key(key) {
+                let message = format!(
+                    "`packs.trusted_keys`: `{key}` is not a public key; write the line of its .pub file that begins with RW"
+                );
+                report.error(item.place, message);
+            }
+            keys.push(key.to_owned());
+        }
+    }
+    keys
+}
+
+/// 42 bytes as minisign writes them, of which the first two are always the same.
+fn is_public_key(text: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '+' || c == '/';
+    text.len() == 56 && text.starts_with("RW") && text.chars().all(fits)
 }
 
 /// The least memory that any component has: a page.

@@ -9,6 +9,7 @@ mod greeting;
 mod init;
 mod lookup;
 mod make_training_set;
+mod pack;
 mod plugin;
 mod restart;
 mod run;
@@ -53,6 +54,11 @@ enum Command {
     Sample(sample::SampleArguments),
     Train(train::TrainArguments),
     Completions(completions::CompletionsArguments),
+    /// Streams, jobs and plugins as one artifact: build, push, pull, show, install, keygen
+    Pack {
+        #[command(subcommand)]
+        command: pack::PackCommand,
+    },
     /// What belongs to a job's sinks: ddl
     Sink {
         #[command(subcommand)]
@@ -135,6 +141,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         Command::Sample(arguments) => sample::run(&arguments),
         Command::Train(arguments) => train::run(arguments),
         Command::Completions(arguments) => completions::run(&arguments),
+        Command::Pack { command } => pack::run(command),
         Command::Sink { command } => sink::run(&command),
         Command::Plugin { command } => plugin::run(command),
     }

@@ -6,7 +6,8 @@ use weir_plan::{Diagnostic, place_of_variable, server_variables};
 
 const PREFIX: &str = "WEIR_";
 /// What the command line reads beside the server's settings.
-const OF_COMMANDS: [&str; 2] = ["WEIR_SERVER", "WEIR_TOKEN"];
+const OF_COMMANDS: [&str; 5] =
+    ["WEIR_SERVER", "WEIR_TOKEN", "WEIR_KEY_PASSWORD", "WEIR_REGISTRY_USERNAME", "WEIR_REGISTRY_PASSWORD"];
 
 /// Warns of each variable of these that nobody has asked for and that is named almost as one is. Others are not told:
 /// a definition of tomorrow, a build or a cluster may call its own whatever it likes.

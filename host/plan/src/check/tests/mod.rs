@@ -2,6 +2,7 @@
 
 mod archive;
 mod keys;
+mod packs;
 mod pins;
 mod transform;
 mod variables;

@@ -5,9 +5,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use crate::harness::{Project, Server, repository};
+use crate::bootstrap;
+use crate::filling::{self, ARCHIVED};
+use crate::harness::{Project, Server, repository, wait_for};
 use crate::zoo::{guest_of, scalar_guest};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 const STREAM: &str =
     "fields: {k: string, x: bigint, t: timestamp}\nevent_time: t\nsource: {http: {keep: 30d}}\n";
@@ -276,5 +279,58 @@ fn a_training_set_is_made_by_the_version_that_the_job_runs_with() {
     assert_eq!(status, 200, "{answer}");
     let made = train("upgraded.csv");
     assert!(made.0.ends_with(",1005") && made.1 == 2, "{made:?}");
+    assert!(server.terminate().success());
+}
+
+const DAILY: &str = "query: |\n  SELECT origin, COUNT(*) AS flights, g(CAST(distance AS BIGINT)) AS n\n  FROM flights GROUP BY \
+                     origin, TUMBLE(rowtime, INTERVAL '1' DAY)\nhistory: 10d\n";
+
+/// Of each airport's days, how many flights there were, and what version made of them.
+fn days(server: &Server) -> Vec<[i64; 2]> {
+    let (_, job) = server.get("/v1/jobs/daily");
+    let watermark = job["watermark"].as_str().unwrap().parse::<weir_event::EventTime>().unwrap().millis();
+    let last = watermark.div_euclid(86_400_000) * 86_400_000;
+    let mut all = Vec::new();
+    for origin in ["EWR", "JFK", "LGA"] {
+        for back in 0..8 {
+            let as_of = last - back * 86_400_000 - 1;
+            let asked = json!({"features": ["daily"], "entities": [{"origin": origin}], "as_of": as_of});
+            let (status, answer) = server.post("/v1/lookup", asked.to_string());
+            assert_eq!(status, 200, "{answer}");
+            let features = &answer["rows"][0]["features"];
+            let value = |name: &str| features[name]["value"].as_i64().unwrap_or_default();
+            all.push([value("daily:flights"), value("daily:n")]);
+        }
+    }
+    all
+}
+
+#[test]
+fn an_upgrade_is_filled_from_the_archive_beside_the_job() {
+    const SETTINGS: &str = "shards: 2\ncheckpoint: {every: 50ms}\n";
+    let (project, all) = filling::project();
+    project.file("jobs/daily.yaml", DAILY);
+    let server = Server::start(&project, SETTINGS);
+    activate(&server, "guest", push(&server, "guest", &version("rows")));
+    bootstrap::post(&server, &all[ARCHIVED - 1..15_000]);
+    bootstrap::bootstrapped(&server, "daily");
+    server.wait_for_job("daily", "all events", |job| job["events"] == 15_000);
+    let before = days(&server);
+    assert!(before.iter().filter(|[flights, n]| *flights > 0 && n == flights).count() > 10, "{before:?}");
+    activate(&server, "guest", push(&server, "guest", &version("count")));
+    let (status, answer) = server.post("/v1/jobs/daily/restart?upgrade=true", "");
+    assert_eq!(status, 200, "{answer}");
+    assert!(!answer["filling"].is_null(), "{answer}");
+    assert_eq!(days(&server), before, "it goes on meanwhile");
+    server.kill();
+    let server = Server::start(&project, SETTINGS);
+    server.wait_ready();
+    wait_for("the upgrade to be whole", Duration::from_secs(60), || {
+        let (_, job) = server.get("/v1/jobs/daily");
+        let is_changed = job["filling"].is_null() && job["older_versions"] == json!([]);
+        (is_changed && job["state"] == "running").then_some(())
+    });
+    let upgraded = |[flights, _]: &[i64; 2]| [*flights, if *flights > 0 { flights + 1000 } else { 0 }];
+    assert_eq!(days(&server), before.iter().map(upgraded).collect::<Vec<_>>());
     assert!(server.terminate().success());
 }

@@ -21,7 +21,7 @@ use weir_connect::StateMark;
 use weir_connectors::http::IngestLogs;
 use weir_engine::{
     DeadLetters, Engine, EngineError, Listing, Mode, Refusal, Settings, begins_with_past, filling_name,
-    fills, is_declined, lacks_past, revised_up_to, runs_by,
+    is_declined, lacks_past, revised_up_to, runs_by,
 };
 use weir_event::suggestion::instead_of;
 use weir_event::{Clock, Ticks};
@@ -132,7 +132,7 @@ pub(crate) fn open(folder: &Path, opening: &Opening, clock: Arc<dyn Clock>) -> R
                 awaited.insert(plan.name.clone(), std::mem::replace(plan, earlier));
             }
         }
-        awaited.extend(newer.values().filter_map(|plan| upgrade(plan, head)));
+        awaited.extend(newer.values().filter_map(|plan| upgrade(plan, &kept)));
         newer.retain(|job, _| !awaited.contains_key(job));
     }
     let shards = opening.shards.or(server.shards).map_or_else(crate::runtime::cores, usize::from);
@@ -163,10 +163,10 @@ fn is_to_fill(plan: &JobPlan, head: Option<&Commit>) -> bool {
 }
 
 /// The plan with newer versions of plugins that is made beside a job, where somebody had asked for that.
-fn upgrade(plan: &JobPlan, head: Option<&Commit>) -> Option<(String, JobPlan)> {
-    let has_begun = head.is_some_and(|head| head.jobs.contains_key(&filling_name(&plan.name)));
+fn upgrade(plan: &JobPlan, kept: &KeptDefinitions) -> Option<(String, JobPlan)> {
+    let asked_for = kept.versions(&plan.name)?.upgrading?;
     let plan = JobPlan { leaves_older_states: true, ..plan.clone() };
-    (has_begun && fills(&plan, head)).then(|| (plan.name.clone(), plan))
+    (asked_for == plan.definition).then(|| (plan.name.clone(), plan))
 }
 
 /// A job's plan by the definition that it ran by, where that is kept and is another one.

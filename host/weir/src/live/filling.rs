@@ -85,6 +85,7 @@ impl Live {
             .and_then(|spec| running.engine.fill(spec).map_err(|error| Failure::from(&error)));
         match begun {
             Ok(()) => {
+                self.keep_upgrade(&plan.name, plan.leaves_older_states.then(|| plan.definition.clone()));
                 known.filling.insert(plan.name.clone(), Filling { plan: plan.clone(), had });
                 tracing::info!(
                     job = plan.name,
@@ -98,9 +99,17 @@ impl Live {
         }
     }
 
+    /// That somebody has asked for newer versions of plugins is kept until a job has them.
+    fn keep_upgrade(&self, name: &str, upgrading: Option<String>) {
+        if let Err(failure) = self.0.opened.kept.keep_upgrade(name, upgrading) {
+            tracing::warn!(job = name, "that it changes to newer versions of plugins is not kept: {failure}");
+        }
+    }
+
     /// What is made beside a job is not wanted any more.
     pub(super) async fn give_up_filling(&self, known: &mut Known, name: &str) {
         known.filling.remove(name);
+        self.keep_upgrade(name, None);
         let running = &self.0.running;
         if let Err(error) = running.engine.drop_filling(name).await {
             tracing::warn!(job = name, %error, "what was made beside the job is not dropped");

@@ -23,6 +23,9 @@ pub(crate) struct KeptVersions {
     pub(crate) version: u32,
     /// By plugin, the hash of the component.
     pub(crate) made_by: BTreeMap<String, String>,
+    /// The hash of the definition with newer ones that somebody has asked for, while that is made beside the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) upgrading: Option<String>,
 }
 
 /// Where they are kept.
@@ -54,7 +57,19 @@ impl KeptDefinitions {
         if made_by.is_empty() && !path.exists() {
             return Ok(());
         }
-        self.write(&path, &KeptVersions { version: plan.version, made_by })
+        let before = self.versions(&plan.name).filter(|before| before.made_by == made_by);
+        let upgrading = before.and_then(|before| before.upgrading);
+        self.write(&path, &KeptVersions { version: plan.version, made_by, upgrading })
+    }
+
+    /// Whether somebody has asked for newer versions, which are made beside a job: the hash of its definition with them.
+    pub(crate) fn keep_upgrade(&self, job: &str, upgrading: Option<String>) -> Result<(), Failure> {
+        match self.versions(job) {
+            Some(kept) if kept.upgrading != upgrading => {
+                self.write(&self.path_of_versions(job), &KeptVersions { upgrading, ..kept })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The versions with which a job ran.
@@ -111,6 +126,7 @@ mod tests {
             kept.keep("j", &texts(query)).unwrap();
             assert_eq!(kept.texts("j"), Some(texts(query)));
         }
+        assert_eq!(kept.versions("j"), None);
         fs::write(folder.path().join("definitions/j.json"), "{").unwrap();
         assert_eq!(kept.texts("j"), None);
     }

@@ -254,7 +254,9 @@ fn say_of_state(
 ) -> Result<(), Failure> {
     let Ok(project) = Project::read_with(folder, overrides) else { return Ok(()) };
     let kinds = RegisteredKinds::new(project.folder(), Arc::new(SystemClock::new()));
-    if let StateCheck::Seen { unfit, .. } = state::check(&project, server, definitions.running(), &kinds)? {
+    if let StateCheck::Seen { unfit, .. } =
+        state::look(&project, server)?.check(definitions.running(), &kinds)
+    {
         unfit.iter().for_each(|reason| eprintln!("warning: {reason}"));
     }
     Ok(())

@@ -37,7 +37,7 @@ mod plans;
 
 pub use connectors::AnyConnectors;
 pub use folder::{FolderError, ProjectFolder};
-pub use plans::{Lacks, Planned, RefusedJob, plan, plan_checked, plan_job};
+pub use plans::{Lacks, Planned, Refusal, RefusedJob, plan, plan_checked, plan_job};
 pub use weir_plan::check::Environment;
 pub use weir_plan::{
     BuiltIns, Checked, ConnectorKinds, FunctionCatalog, JobCatalogs, ProjectFiles, SourceFile,

@@ -111,7 +111,8 @@ pub fn plan_checked(checked: &Checked, functions: &dyn JobCatalogs) -> Planned {
                     if plan.looks_ahead.is_some() { &mut planned.for_training } else { &mut planned.jobs };
                 of_its_kind.push(plan);
             }
-            Err((refused, diagnostics)) => {
+            Err(refusal) => {
+                let (refused, diagnostics) = *refusal;
                 planned.refused.push(refused);
                 planned.diagnostics.extend(diagnostics);
             }
@@ -120,14 +121,17 @@ pub fn plan_checked(checked: &Checked, functions: &dyn JobCatalogs) -> Planned {
     planned
 }
 
+/// Why a job is not planned, in words and with places.
+pub type Refusal = (RefusedJob, Vec<Diagnostic>);
+
 /// Plans one job beside others of these names; else says why not, in words and with places.
 pub fn plan_job(
     job: &JobDefinition,
     streams: &[Arc<StreamDefinition>],
     names: &[String],
     functions: &dyn JobCatalogs,
-) -> Result<(JobPlan, Vec<Diagnostic>), (RefusedJob, Vec<Diagnostic>)> {
-    let functions = functions.of_job(job).map_err(|missing| without_versions(job, missing))?;
+) -> Result<(JobPlan, Vec<Diagnostic>), Box<Refusal>> {
+    let functions = functions.of_job(job).map_err(|missing| Box::new(without_versions(job, missing)))?;
     let functions = &*functions;
     let catalog = ProjectCatalog::new(streams, names, functions);
     let masked = |found: Vec<Diagnostic>| -> Vec<Diagnostic> {
@@ -157,13 +161,14 @@ pub fn plan_job(
             lacks.sort_unstable();
             lacks.dedup();
             let lacks = Lacks { functions: lacks, ..Lacks::default() };
-            Err((RefusedJob { name: job.name.clone(), reasons, lacks, for_training: false }, diagnostics))
+            let job = RefusedJob { name: job.name.clone(), reasons, lacks, for_training: false };
+            Err(Box::new((job, diagnostics)))
         }
     }
 }
 
 /// A job that cannot have a version of a plugin that it pins, or that alone can read its state.
-fn without_versions(job: &JobDefinition, missing: Vec<NoVersion>) -> (RefusedJob, Vec<Diagnostic>) {
+fn without_versions(job: &JobDefinition, missing: Vec<NoVersion>) -> Refusal {
     let error = |NoVersion { plugin, reason }: &NoVersion| {
         let (line, column) = job.pins.get(plugin).map_or((1, 1), |pin| pin.place);
         Diagnostic::error(&*job.file, line, column, reason.clone())
@@ -211,7 +216,7 @@ fn decoders(
     job: &JobDefinition,
     plan: &JobPlan,
     functions: &dyn FunctionCatalog,
-) -> Result<BTreeMap<String, String>, (RefusedJob, Vec<Diagnostic>)> {
+) -> Result<BTreeMap<String, String>, Box<Refusal>> {
     let (mut found, mut reasons, mut lacks) = (BTreeMap::new(), Vec::new(), Vec::new());
     for stream in plan.inputs.iter().map(|input| &input.stream) {
         let archive = stream.archive.as_ref().map(|archive| (&archive.format, &archive.schema));
@@ -244,7 +249,7 @@ fn decoders(
     let error = |reason: &String| Diagnostic::error(&*job.file, 1, 1, reason.clone());
     let errors = reasons.iter().map(error).collect();
     let lacks = Lacks { functions: lacks, ..Lacks::default() };
-    Err((RefusedJob { name: job.name.clone(), reasons, lacks, for_training: false }, errors))
+    Err(Box::new((RefusedJob { name: job.name.clone(), reasons, lacks, for_training: false }, errors)))
 }
 
 /// A job whose results nobody ever sees.

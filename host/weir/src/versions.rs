@@ -95,7 +95,7 @@ pub(crate) fn plan_one(
 ) -> Result<(JobPlan, Option<JobPlan>), RefusedJob> {
     let plan = |job: &JobDefinition| match plan_job(job, streams, names, plugins) {
         Ok((plan, _)) => definitions::to_run(plan),
-        Err((refused, _)) => Err(refused),
+        Err(refusal) => Err(refusal.0),
     };
     let by_active = plan(job);
     let Some(state_made_by) = state.that_is_needed(job, by_active.as_ref().ok()) else {

@@ -65,7 +65,12 @@ fn a_pack_that_was_tampered_with_is_refused() {
     assert_eq!(forged(|_, _, _| ()), "taken");
     for (said, part) in [
         (forged(|_, config, _| config.plugins.clear()), "lists other plugins"),
-        (forged(|_, config, _| drop(config.files.remove("jobs/risk.yaml"))), "differ in `jobs/risk.yaml`"),
+        (
+            forged(|_, config, _| {
+                config.files.remove("jobs/risk.yaml");
+            }),
+            "differ in `jobs/risk.yaml`",
+        ),
         (forged(|_, config, _| config.name = "../x".to_owned()), "not a name"),
         (forged(|manifest, _, _| drop(manifest.layers.pop())), "differ in `plugins/geo.wasm`"),
         (forged(|manifest, _, _| manifest.layers.clear()), "no layer"),

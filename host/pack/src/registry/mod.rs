@@ -80,9 +80,8 @@ impl Repository {
             given => given.clone(),
         };
         let address = self.address.with(wanted.clone());
-        let manifest = match self.manifest(&wanted).await? {
-            Some(manifest) => manifest,
-            None => return Err(self.not_there(&address).await),
+        let Some(manifest) = self.manifest(&wanted).await? else {
+            return Err(self.not_there(&address).await);
         };
         if let Wanted::Digest(digest) = &wanted {
             digest.check(&format!("what {} gives", self.address.host), &manifest)?;

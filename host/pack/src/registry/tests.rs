@@ -256,7 +256,7 @@ async fn what_a_registry_should_not_send_is_refused() {
     other[0] ^= 1;
     let said = refused(format!("blobs/{}", component.digest), &other, "").await;
     assert!(said.contains("`plugins/geo.wasm`") && said.contains("is expected"), "{said}");
-    let said = refused(format!("blobs/{}", component.digest), &vec![0; 100], "").await;
+    let said = refused(format!("blobs/{}", component.digest), &[0; 100], "").await;
     assert!(said.contains("more than 8 B"), "{said}");
     let said = refused("manifests/1.0.0".to_owned(), &vec![b' '; 3 << 20], ":1.0.0").await;
     assert!(said.contains("more than 1.0 MiB"), "{said}");

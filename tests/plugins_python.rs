@@ -198,7 +198,7 @@ fn changed_while_it_runs(project: &Project, server: &Server) {
     let folder = project.path().join("fares");
     let folder = folder.to_str().expect("a path in UTF-8");
     let (code, said) = server.weir(&["plugin", "push", "fares", folder, "--activate"]);
-    assert!(code == Some(1) && said.contains("`weir restart j --reset`"), "{code:?}: {said}");
+    assert!(code == Some(1) && said.contains("`weir restart j --upgrade`"), "{code:?}: {said}");
     post(server, &[row(10.0, Some(1.0), "", 5)]);
     assert_eq!(
         features(server),

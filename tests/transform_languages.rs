@@ -73,8 +73,8 @@ fn check(request: &Value, of: impl Fn(&str) -> Value) -> Value {
     expected[1].clone()
 }
 
-#[test]
-fn a_function_gives_the_same_bits_in_every_language_in_lookups_and_in_training() {
+/// A project whose job calls the function in each language.
+fn started() -> (Project, Server) {
     let project = Project::new();
     let plugins = project.path().join("plugins");
     std::fs::create_dir(&plugins).unwrap();
@@ -92,6 +92,12 @@ fn a_function_gives_the_same_bits_in_every_language_in_lookups_and_in_training()
         assert_eq!(code, Some(0), "{said}");
     }
     server.wait_ready();
+    (project, server)
+}
+
+#[test]
+fn a_function_gives_the_same_bits_in_every_language_in_lookups_and_in_training() {
+    let (project, server) = started();
     let mut dice = Dice::new(5);
     let mut ride = |at: usize| {
         let fare = if dice.below(9) == 0 { 0.0 } else { dice.below(3000) as f64 / 70.0 };

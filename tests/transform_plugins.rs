@@ -113,6 +113,26 @@ fn what_requests_make_a_guest_do_does_not_stop_the_job() {
     assert!(server.terminate().success());
 }
 
+/// Three features share their call: one of them alone takes as many rows as all of them.
+fn shares_its_call(server: &Server, entity: &Value) {
+    let rows = || {
+        let (_, described) = server.get("/v1/jobs/j");
+        described["plugins"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|usage| usage["rows"].as_u64().unwrap())
+            .sum::<u64>()
+    };
+    let ask = |features: &[&str]| {
+        let before = rows();
+        let asks = json!({"features": features, "entities": [entity]});
+        assert_eq!(server.post("/v1/lookup", asks.to_string()).0, 200);
+        rows() - before
+    };
+    assert_eq!((ask(&["j:own"]), ask(&["j:own", "j:same", "j:whole"])), (1, 1));
+}
+
 #[test]
 fn what_a_call_gives_is_several_features_and_an_entity_that_fails_fails_alone() {
     let project = Project::new();
@@ -165,23 +185,7 @@ fn what_a_call_gives_is_several_features_and_an_entity_that_fails_fails_alone() 
         (&json!(-7.0), &json!("default")),
         "{answer}"
     );
-    // Three features share their call: one of them alone takes as many rows as all of them.
-    let rows = || {
-        let (_, described) = server.get("/v1/jobs/j");
-        described["plugins"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|usage| usage["rows"].as_u64().unwrap())
-            .sum::<u64>()
-    };
-    let ask = |features: &[&str]| {
-        let before = rows();
-        let asks = json!({"features": features, "entities": [entity(json!(2))]});
-        assert_eq!(server.post("/v1/lookup", asks.to_string()).0, 200);
-        rows() - before
-    };
-    assert_eq!((ask(&["j:own"]), ask(&["j:own", "j:same", "j:whole"])), (1, 1));
+    shares_its_call(&server, &entity(json!(2)));
     // Queries have nothing of it.
     project.file("jobs/other.yaml", "query: SELECT k, SUM(f(n).y) AS total FROM s GROUP BY k\n");
     let checked = String::from_utf8_lossy(&project.weir("check", &[]).stderr).into_owned();

@@ -18,28 +18,28 @@ pub trait TransformFunction {
 }
 
 /// What a transform may return for one row: a row, an `Option` of one, or a `Result` of either.
-pub trait Outcome {
+pub trait Transformed {
     /// The row within.
     type Row: Row;
     /// The row, nothing for a row of nulls, or why it fails.
     fn into_row(self) -> Result<Option<Self::Row>, String>;
 }
 
-impl<R: Row> Outcome for R {
+impl<R: Row> Transformed for R {
     type Row = R;
     fn into_row(self) -> Result<Option<R>, String> {
         Ok(Some(self))
     }
 }
 
-impl<R: Row> Outcome for Option<R> {
+impl<R: Row> Transformed for Option<R> {
     type Row = R;
     fn into_row(self) -> Result<Option<R>, String> {
         Ok(self)
     }
 }
 
-impl<O: Outcome, E: Display> Outcome for Result<O, E> {
+impl<O: Transformed, E: Display> Transformed for Result<O, E> {
     type Row = O::Row;
     fn into_row(self) -> Result<Option<O::Row>, String> {
         self.map_err(|error| error.to_string())?.into_row()
@@ -47,7 +47,7 @@ impl<O: Outcome, E: Display> Outcome for Result<O, E> {
 }
 
 /// Describes a function that takes `I` of each row and returns `O`.
-pub fn describe<'a, I: Input<'a>, O: Outcome>(
+pub fn describe<'a, I: Input<'a>, O: Transformed>(
     name: &str,
     arguments: &[&str],
     description: &str,
@@ -62,7 +62,7 @@ pub fn describe<'a, I: Input<'a>, O: Outcome>(
 
 /// Calls `function` for each row. A row with a null where `I` has no place for one gives a row of nulls; the first row that
 /// fails fails them all.
-pub fn for_each_row<'a, I: Input<'a>, O: Outcome>(
+pub fn for_each_row<'a, I: Input<'a>, O: Transformed>(
     arguments: &'a [Column],
     rows: u32,
     function: impl Fn(I) -> O,

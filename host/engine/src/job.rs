@@ -283,7 +283,7 @@ impl Job {
     }
 
     /// Whether it has read its state back, or has ended before that.
-    pub(crate) fn has_state(&self) -> bool {
+    pub fn has_state(&self) -> bool {
         self.current_shards().is_some() || self.plan.stage.is_none() || self.has_ended()
     }
 

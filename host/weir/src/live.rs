@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::project::Project;
 use crate::versions::{self, StateOf, Versioned};
 use crate::wiring::kept::Texts;
-use crate::wiring::taking_over::{Start, start_newest};
+use crate::wiring::taking_over::{Succession, start_newest};
 use crate::wiring::{self, Opened, Running, spec};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -274,7 +274,7 @@ impl Live {
                 self.0.streams.put(spec::entry(opened, &input.stream, &running.logs)?);
             }
             let is_as_it_was = beside.is_as_it_was && !reset;
-            let how = if is_as_it_was { Start::After } else { Start::Anew(Mode::Live) };
+            let how = if is_as_it_was { Succession::After } else { Succession::Anew(Mode::Live) };
             start_newest(opened, running, (plan, newer), how).await.map_err(wiring::Unstarted::failure)
         };
         match started.await {

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use taking_over::{Start, start_newest};
+use taking_over::{Succession, start_newest};
 use tokio::runtime::Handle;
 use weir_connect::StateMark;
 use weir_connectors::http::IngestLogs;
@@ -117,8 +117,7 @@ pub(crate) fn open(folder: &Path, opening: &Opening, clock: Arc<dyn Clock>) -> R
     }
     tell(&planned, &refused_plugins);
     let dropped = reset(&*store, &planned, &opening.reset)?;
-    let kept = KeptDefinitions::of(&data_dir);
-    let mut awaited = BTreeMap::new();
+    let (kept, mut awaited) = (KeptDefinitions::of(&data_dir), BTreeMap::new());
     if !opening.all_or_none {
         let head = head.as_ref();
         for plan in planned.jobs.iter_mut().filter(|plan| is_to_fill(plan, head)) {
@@ -323,7 +322,7 @@ pub(crate) async fn start(
     let mut failures = Vec::new();
     for plan in &opened.plans {
         let both = (plan, opened.newer.get(&plan.name));
-        if let Err(unstarted) = start_newest(opened, &running, both, Start::Anew(mode)).await {
+        if let Err(unstarted) = start_newest(opened, &running, both, Succession::Anew(mode)).await {
             failures.push((plan.name.clone(), unstarted));
         }
     }

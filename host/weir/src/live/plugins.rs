@@ -57,9 +57,26 @@ impl Live {
         }
         let beside = Beside { is_as_it_was: true, ..Beside::default() };
         let outcome = self.put(known, (&plan, newer.as_ref()), false, beside).await;
+        if outcome.is_ok() {
+            self.until_it_is_looked_up(&job).await;
+        }
         let told = |error| in_words(&error);
         let reason = outcome.err().map(told).or_else(|| newer.and_then(|_| self.goes_on_with(&plan, plugin)));
         Some(PluginEffect { job, applied: reason.is_none(), reason })
+    }
+
+    /// Whoever asks behind an activation is to see what it has changed, unless that takes long: until a job has its state, lookups
+    /// are answered as of where the one before it stood.
+    async fn until_it_is_looked_up(&self, job: &str) {
+        const LOOKS: usize = 400;
+        let Some(job) = self.0.running.engine.job(job) else { return };
+        let mut ticks = Ticks::from_now(&self.0.opened.clock, Duration::from_millis(5));
+        for _ in 0..LOOKS {
+            if job.has_state() {
+                return;
+            }
+            ticks.tick().await;
+        }
     }
 
     /// That a job goes on with an older version of a plugin, why, and what changes that; nothing where it does not.

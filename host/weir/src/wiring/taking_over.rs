@@ -8,7 +8,7 @@ use weir_plan::JobPlan;
 
 /// How a job is started.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Start {
+pub(crate) enum Succession {
     /// Nothing is looked up of it until it has its state.
     Anew(Mode),
     /// In the place of one that has stopped, which is looked up until then.
@@ -21,7 +21,7 @@ pub(crate) async fn start_newest(
     opened: &Opened,
     running: &Running,
     (plan, newer): (&JobPlan, Option<&JobPlan>),
-    how: Start,
+    how: Succession,
 ) -> Result<(), Unstarted> {
     let (mut plan, mut refusal) = (plan, None);
     if let Some(newer) = newer.filter(|newer| takes_over(newer, plan)) {
@@ -45,13 +45,13 @@ pub(crate) async fn start_newest(
         }
     }
     let mode = match how {
-        Start::Anew(mode) => mode,
-        Start::After => Mode::Live,
+        Succession::Anew(mode) => mode,
+        Succession::After => Mode::Live,
     };
     let spec = job_spec(opened, running, plan, mode).map_err(Unstarted::Parts)?;
     let job = match how {
-        Start::Anew(_) => running.engine.start(spec),
-        Start::After => running.engine.succeed(spec),
+        Succession::Anew(_) => running.engine.start(spec),
+        Succession::After => running.engine.succeed(spec),
     };
     let job = job.map_err(Unstarted::Engine)?;
     refusal.into_iter().for_each(|refusal| job.keeps_older(refusal));

@@ -202,8 +202,8 @@ fn changed_while_it_runs(project: &Project, server: &Server) {
     post(server, &[row(10.0, Some(1.0), "", 5)]);
     assert_eq!(
         features(server),
-        json!([20.0, "aa", 3]),
-        "a job goes on with the version that its state is of"
+        json!([110.0, "aa", 3]),
+        "aggregates go on with the version that made their state, and scalar functions are the active ones"
     );
     let (code, said) = server.weir(&["restart", "j", "--reset"]);
     assert_eq!(code, Some(0), "{said}");
